@@ -1,0 +1,36 @@
+"""mien edits and reenacts faces in real time. The public names, each loaded when it is first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mien import kernels as kernels
+    from mien.bundle import Bundle as Bundle
+    from mien.errors import MienError as MienError
+    from mien.reenact.reenactor import Reenactor as Reenactor
+    from mien.sessions import open_session as open_session
+
+    __version__: str
+
+__all__ = ["Bundle", "MienError", "Reenactor", "__version__", "kernels", "open_session"]
+
+_HOMES = {
+    "Bundle": "mien.bundle",
+    "MienError": "mien.errors",
+    "Reenactor": "mien.reenact.reenactor",
+    "open_session": "mien.sessions",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name == "kernels":
+        return import_module("mien.kernels")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("mien")
+    raise AttributeError(f"module 'mien' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
