@@ -25,7 +25,8 @@ EYE_LEFT = (21451, 22220)
 EYE_RIGHT = (23021, 23790)
 LASHES = (25351, 26718)
 
-EYE_CENTRES = np.array([[3.1, 3.6, 7.5], [-3.1, 3.6, 7.5]], np.float32)  # left, right; cm
+EYE_CENTRES = np.array([[3.105, 3.604, 7.89], [-3.105, 3.604, 7.89]], np.float32)  # left, right; fitted to the mesh, cm
+EYE_RADIUS = 1.537  # without the cornea, which stands out to 1.75
 
 # Multi-PIE 68 in FaceKit indices; 0 is on the subject's right (left of the picture).
 MULTI_PIE = (
