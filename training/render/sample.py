@@ -41,6 +41,7 @@ class Studio:
     def __init__(self, head: Head) -> None:
         self.head = head
         self.label_map = skin_labels(head)
+        self.where, _ = position_map(head, "skin", 512, 1024)
         self.still = np.flatnonzero(scene.head_weights(head)[head.scatter] > 0.99)
         self.mean_points = points_of(head, head.neutral, np.zeros(2, np.float32))
 
@@ -48,7 +49,7 @@ class Studio:
         """One scene of FRAMES frames."""
         head = self.head
         identity = np.clip(rng.normal(0, 1, 100), -2, 2) * rng.uniform(0.4, 1.1)
-        skin, props, attributes = _look(rng, head)
+        skin, props, attributes = _look(rng, head, (self.where, self.label_map))
         tongue = float(rng.uniform(0.5, 1.5)) if rng.random() < 0.5 else 0.2
         person = scene.build_person(head, identity.astype(np.float32), skin, props, tongue)
         motions = sample_motions(rng, head.expression_names, FRAMES)
@@ -153,15 +154,15 @@ def _flows(person: scene.Person, views: list[View]) -> tuple[NDArray[np.float16]
         for s, source in enumerate(views):
             if d != s:
                 flow[d, s], visible[d, s] = truth.backward_flow(
-                    driving.ids, driving.samples, source.samples, source.nearness, person.triangles, FLOW_SIZE, 0.3
-                )
+                    driving.ids, driving.samples, source.samples, source.nearness, person.triangles, person.part_of,
+                    person.one_sided, FLOW_SIZE, 0.3,
+                )  # fmt: skip
     return flow, visible
 
 
-def _look(rng: Generator, head: Head) -> tuple[dict[str, Part], list[Part], dict[str, Any]]:
+def _look(rng: Generator, head: Head, maps: tuple[Floats, Bytes]) -> tuple[dict[str, Part], list[Part], dict[str, Any]]:
     tone = np.array([224, 172, 145]) * rng.uniform(0.35, 1.1) * rng.uniform(0.93, 1.07, 3)
-    where, _ = position_map(head, "skin", 512, 1024)
-    labels = skin_labels(head)
+    where, labels = maps
     skin = np.clip(tone + np.zeros((512, 1024, 3)), 0, 255)
     hair = rng.uniform(10, 90) * np.array([1, 0.8, 0.65])
     skin[(labels == 2) | (labels == 3)] = hair

@@ -52,12 +52,21 @@ def fit_place(points: Floats, projected: Floats, matrix: NDArray[np.float64]) ->
 
 @numba.njit(cache=True, nogil=True)
 def backward_flow(
-    ids: Ints, screen: Floats, other_screen: Floats, other_nearness: Floats, triangles: Ints, size: int, slack: float
+    ids: Ints,
+    screen: Floats,
+    other_screen: Floats,
+    other_nearness: Floats,
+    triangles: Ints,
+    part_of: Ints,
+    one_sided: Bytes,
+    size: int,
+    slack: float,
 ) -> tuple[Floats, Bytes]:
     """Where every place of the driving frame lies in the source frame.
 
     ids (S, S): the driving frame's triangles; screen, other_screen (V, 3): samples and 1 / depth of the same vertices
-    in both frames; other_nearness (S, S): depth buffer of the source frame; slack: cm a surface may lie behind it.
+    in both frames; other_nearness (S, S): depth buffer of the source frame; part_of (T,), one_sided (P,): as in
+    `rasterise`; slack: cm a surface may lie behind the depth buffer.
     Returns flow (size, size, 2) in normalised crop units (x, y), 0 on the background, and visible (size, size) uint8,
     255 where the same surface is seen in the source (background: where nothing covers it there).
     """
@@ -84,6 +93,11 @@ def backward_flow(
             flow[y, x, 0] = (qx - px) * 2 / samples
             flow[y, x, 1] = (qy - py) * 2 / samples
             if qx < 0 or qy < 0 or qx >= samples or qy >= samples:
+                continue
+            ax, ay = other_screen[a, 0], other_screen[a, 1]
+            area = (other_screen[b, 0] - ax) * (other_screen[c, 1] - ay)
+            area -= (other_screen[c, 0] - ax) * (other_screen[b, 1] - ay)
+            if area > 0 and one_sided[part_of[t]]:
                 continue
             # four neighbours: a surface at its own silhouette is seen if any of them shows it
             for k in range(4):
