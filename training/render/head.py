@@ -26,7 +26,7 @@ EYE_RIGHT = (23021, 23790)
 LASHES = (25351, 26718)
 
 EYE_CENTRES = np.array([[3.105, 3.604, 7.89], [-3.105, 3.604, 7.89]], np.float32)  # left, right; fitted to the mesh, cm
-EYE_RADIUS = 1.537  # without the cornea, which stands out to 1.75
+CORNEA = 1.7  # from the eyeball's centre to the iris, cm; the ball itself has a radius of 1.537
 
 # Multi-PIE 68 in FaceKit indices; 0 is on the subject's right (left of the picture).
 MULTI_PIE = (
@@ -99,8 +99,8 @@ class Head:
             new = np.full(len(kit["neutral"]), -1, np.int32)
             new[ids] = np.arange(len(ids), dtype=np.int32)
             neutral = kit["neutral"][ids].astype(np.float32)
-            identity = kit["identity"][:, ids].astype(np.float32)
-            expression = kit["expression"][:, ids].astype(np.float32)
+            identity = np.ascontiguousarray(kit["identity"][:, ids], np.float32)
+            expression = np.ascontiguousarray(kit["expression"][:, ids], np.float32)
             names = tuple(str(n) for n in kit["expression_names"])
             surfaces = _surfaces(kit["quads"], kit["quads_uv"], kit["uv"], new, neutral)
         _stiffen(identity, expression, names, neutral, new)

@@ -1,4 +1,4 @@
-"""One person as a mesh, posed and seen by a camera."""
+"""One person as a static mesh: the head with an identity, textured, and the props it wears."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from training.render import head as kit
 from training.render.head import Head
-from training.render.motion import Motion
 from training.render.part import LABELS, Part
 from training.render.shade import Textures
 
@@ -18,9 +17,6 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
-PIVOT = np.array([0, -10, -2], np.float32)  # of the head's rotation, in the neck
-CENTRE = np.array([0, 1, 4], np.float32)  # the head point the camera looks at
-HALF_SPAN = 15.0  # cm from the picture's centre to its edge at that point
 _ANCHORS = 1200
 
 
@@ -48,28 +44,6 @@ class Person:
     cutout: Ints
     textures: Textures
     tongue_drop: float
-
-
-@dataclass(frozen=True)
-class Camera:
-    """Perspective camera on the z axis. distance: cm to `CENTRE`; zoom 1 = 2 x HALF_SPAN across; centre (2,) crop."""
-
-    distance: float
-    zoom: float
-    centre: Floats
-
-    @property
-    def eye(self) -> Floats:
-        """The camera's place (3,), cm."""
-        return np.array([CENTRE[0], CENTRE[1], CENTRE[2] + self.distance], np.float32)
-
-    def project(self, view: Floats) -> Floats:
-        """View positions (..., 3) to normalised crop coordinates (..., 2) and 1 / depth, together (..., 3)."""
-        relative = self.eye - view
-        near = 1 / relative[..., 2]
-        scale = near * (self.distance * self.zoom / HALF_SPAN)
-        x, y = -relative[..., 0] * scale + self.centre[0], relative[..., 1] * scale + self.centre[1]
-        return np.stack([x, y, near], -1).astype(np.float32)
 
 
 def head_weights(head: Head) -> Floats:
@@ -155,68 +129,6 @@ def spread(places: Floats, anchors: Floats, values: Floats) -> Floats:
         for k in range(3):
             result[i, k] /= total
     return result
-
-
-def express(head: Head, person: Person, motion: Motion) -> Floats:
-    """Expression offsets (V, 3) of every vertex, cm: blendshapes, turned eyeballs, lowered tongue."""
-    active = np.flatnonzero(motion.weights)
-    offsets = np.zeros_like(head.neutral)
-    for index in active:
-        offsets += motion.weights[index] * head.expression[index]
-    offsets[head.span(kit.TONGUE), 1] -= person.tongue_drop * motion.weights[head.expression_names.index("jawOpen")]
-    for side, (name, span) in enumerate((("eyeBlink_L", kit.EYE_LEFT), ("eyeBlink_R", kit.EYE_RIGHT))):
-        where = head.span(span)
-        ball = person.shape[where] - person.eyes[side]
-        blink = motion.weights[head.expression_names.index(name)]
-        offsets[where] = 0.975 * ball @ look(motion.gaze).T - ball
-        offsets[where, 2] -= 0.06 + 0.12 * blink
-    everywhere = np.zeros_like(person.shape)
-    followed = person.follow >= 0
-    everywhere[followed] = offsets[person.follow[followed]]
-    return everywhere
-
-
-def look(gaze: Floats) -> Floats:
-    """Rotation (3, 3) of the eyeballs: Ry(yaw) Rx(pitch); gaze (2,), radians, signs as the head's."""
-    (cy, cx), (sy, sx) = np.cos(gaze), np.sin(gaze)
-    turn, nod = [[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]], [[1, 0, 0], [0, cx, -sx], [0, sx, cx]]
-    return np.asarray(np.array(turn) @ np.array(nod), np.float32)
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def turn(vertices: Floats, head_weight: Floats, pose: Floats, body: Floats, shift: Floats, pivot: Floats) -> Floats:
-    """Turn the head on its neck: angles blend from `body` to `pose` (3,) with head_weight (V,); then shift (2,)."""
-    result = np.empty_like(vertices)
-    matrix = np.zeros((3, 3), np.float32)
-    known = np.float32(-1)
-    for i in range(len(vertices)):
-        if head_weight[i] != known:
-            known = head_weight[i]
-            yaw, pitch, roll = body + known * (pose - body)
-            cy, sy, cx, sx, cz, sz = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
-            matrix[0] = cy * cz + sy * sx * sz, -cy * sz + sy * sx * cz, sy * cx
-            matrix[1] = cx * sz, cx * cz, -sx
-            matrix[2] = -sy * cz + cy * sx * sz, sy * sz + cy * sx * cz, cy * cx
-        x, y, z = vertices[i, 0] - pivot[0], vertices[i, 1] - pivot[1], vertices[i, 2] - pivot[2]
-        result[i, 0] = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + pivot[0] + shift[0]
-        result[i, 1] = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + pivot[1] + shift[1]
-        result[i, 2] = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + pivot[2]
-    return result
-
-
-def mouth_light(head: Head, posed: Floats, vertices: int) -> Floats:
-    """Share of light (V,) at each vertex: falls with the depth behind the lips inside the mouth, 1 elsewhere.
-
-    posed (V, 3): expressed, not yet turned.
-    """
-    shine = np.ones(vertices, np.float32)
-    lips = posed[head.landmarks[60:68]]
-    middle, edge = lips.mean(0), lips[:, 2].min()
-    inside = slice(head.span(kit.MOUTH_SOCKET).start, head.span(kit.MOUTH_SOCKET).stop)
-    for part in (inside, slice(head.span(kit.GUMS).start, head.span(kit.TEETH).stop)):
-        depth = np.maximum(0.5 * (middle[2] + edge) - posed[part, 2] + 0.2, 0) + 0.3 * np.abs(posed[part, 0])
-        shine[part] = np.clip(np.exp(-0.55 * depth), 0.015, 0.9)
-    return shine
 
 
 def face_label(name: str) -> int:
