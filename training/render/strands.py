@@ -1,0 +1,84 @@
+"""Strands: tileable pictures of hair (straight, wavy, curled) and their colouring into hair textures."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from training.render.looks import Colour
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+TILE: Final = 256
+STRAIGHT, WAVY, CURLED = range(3)
+
+
+@cache
+def strand_tiles(style: int = STRAIGHT) -> Floats:
+    """Four (256, 256) pictures in 0..1, float32: strands run down the rows; bright where a strand catches light."""
+    rng = np.random.default_rng(23 + style)
+    return np.stack([_tile(rng, style) for _ in range(4)])
+
+
+def _tile(rng: Generator, style: int) -> Floats:
+    fine, locks = _fibres(rng, 1, 70), _fibres(rng, 5, 90)
+    clumps = _fibres(rng, 14, 120)
+    tile = 0.4 * fine + 0.35 * locks + 0.25 * clumps
+    tile = (tile - tile.min()) / (tile.max() - tile.min())
+    rows, columns = np.mgrid[:TILE, :TILE].astype(np.float32)
+    if style == WAVY:
+        shift = 7 * np.sin(rows * (2 * np.pi * 3 / TILE) + 1.5 * np.sin(columns * (2 * np.pi * 2 / TILE)))
+        tile = _wrap(tile, columns + shift, rows)
+    if style == CURLED:
+        warp = [_smooth(rng.standard_normal((TILE, TILE)), 5.0) * 150 for _ in range(2)]
+        tile = _wrap(tile, columns + warp[0], rows + warp[1])
+    low, high = np.quantile(tile, (0.02, 0.98))
+    return np.clip((tile - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _fibres(rng: Generator, width: float, length: float) -> Floats:
+    """Noise drawn out along the rows, unit range, tileable."""
+    noise = rng.standard_normal((TILE, TILE))
+    spectrum = np.fft.rfft2(noise)
+    fy, fx = np.fft.fftfreq(TILE)[:, None], np.fft.rfftfreq(TILE)[None]
+    spectrum = spectrum * np.exp(-2 * (np.pi * width * fx) ** 2 - 2 * (np.pi * length * fy / 2) ** 2)
+    field = np.fft.irfft2(spectrum, s=(TILE, TILE))
+    return np.asarray(field / np.abs(field).max(), np.float32)
+
+
+def _smooth(noise: NDArray[np.float64], sigma: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(noise.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_WRAP), np.float32)
+
+
+def _wrap(tile: Floats, columns: Floats, rows: Floats) -> Floats:
+    x, y = np.mod(columns, TILE).astype(np.float32), np.mod(rows, TILE).astype(np.float32)
+    return np.asarray(cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
+
+
+def hair_texture(
+    rng: Generator, colour: Colour, contrast: float, style: int, alpha: Floats, root: float
+) -> Bytes:
+    """Colour a strand tile: (h, w, 4) uint8 RGBA.
+
+    alpha (h, w) float32: where hair is (>= 0.5), before the strands' own thickness eats into it; root: darkening of
+    the first rows, 0..1. Highlights lean warm, shadows deep, as light goes through a strand before it comes back.
+    """
+    height, width = alpha.shape
+    tile = strand_tiles(style)[int(rng.integers(4))]
+    tile = np.roll(tile, (int(rng.integers(TILE)), int(rng.integers(TILE))), axis=(0, 1))
+    shine = tile[:height, :width]
+    base = np.asarray(colour, np.float32)
+    level = np.linspace(0, 1, 64, dtype=np.float32)[:, None]
+    dark, light = base * np.float32(1 - 0.62 * contrast), base * np.float32(1 + 0.35 * contrast) + np.float32(10)
+    table = dark + (light - dark) * level ** np.array([1.0, 1.1, 1.25], np.float32)
+    picture = np.clip(table, 0, 255)[np.minimum((shine * 63).astype(np.intp), 63)]
+    fade = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    picture *= 1 - root * np.clip(1 - fade * 5, 0, 1)
+    opaque = np.clip((alpha - 0.5) * 3 + (shine - 0.5) * np.clip(2.4 * (1 - alpha), 0, 2) + 0.5, 0, 1)
+    return np.ascontiguousarray(np.dstack([picture, opaque * 255]).astype(np.uint8))
