@@ -1,0 +1,1 @@
+"""Moving pictures in and out, and the pipelines between: knows frames only, never faces."""
