@@ -18,6 +18,7 @@ Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
 _ANCHORS = 1200
+_SOFTNESS = {"skin": 0.45, "gums": 0.45, "hair": 0.3}  # how far light reaches round a surface
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Person:
 
     shape (V, 3): neutral, this person's identity, cm; follow (V,): head vertex whose expression a vertex takes, or -1;
     head_weight (V,): 1 turns with the head, 0 stays with the shoulders; eyes (2, 3): eyeball centres, left, right.
-    triangles, uv_triangles (T, 3); part_of (T,); label_of (P,), -1: by the label map; material (P, 5) as in `shade`;
+    triangles, uv_triangles (T, 3); part_of (T,); label_of (P,), -1: by the label map; material (P, 4): gloss, softness, two_sided, eyeball;
     one_sided (P,); cutout (P, 3) as in `rasterise`.
     """
 
@@ -55,23 +56,25 @@ def head_weights(head: Head) -> Floats:
 
 
 def build_person(
-    head: Head, identity: Floats, skin: dict[str, Part], props: list[Part], tongue_drop: float
+    head: Head, identity: Floats, textures: dict[str, Bytes], skin_gloss: float, props: list[Part], tongue_drop: float
 ) -> Person:
-    """Join the head's textured surfaces (parts named as `head.surfaces`, whose own geometry is ignored) and props.
+    """Join head and props.
 
-    identity (100,) standard deviations. Props are modelled on the mean head and take the identity of the skin nearby.
+    identity (100,) standard deviations; textures (h, w, 4) uint8 RGBA by the names of `head.surfaces` (a surface without
+    one is left out); tongue_drop: cm the tongue sinks when the jaw opens fully. Props are modelled on the mean head and
+    take over the identity of the skin nearby.
     """
     shape = head.shape(identity)
     shift = shape - head.neutral
+    parts = [*_head_parts(head, textures, skin_gloss), *props]
     vertices, follows, weights = [shape], [np.arange(len(shape), dtype=np.int32)], [head_weights(head)]
-    triangles, uvs, uv_triangles, part_of = [], [], [], []
-    parts = [skin[name] for name in head.surfaces]
+    triangles, uvs, uv_triangles = [], [], []
     count, uv_count = len(shape), 0
-    for index, surface in enumerate(head.surfaces.values()):
+    for name in textures:
+        surface = head.surfaces[name]
         triangles.append(surface.triangles)
         uv_triangles.append(surface.uv_triangles + uv_count)
         uvs.append(surface.uv)
-        part_of.append(np.full(len(surface.triangles), index, np.int32))
         uv_count += len(surface.uv)
     anchors = np.unique(head.surfaces["skin"].triangles)[:: max(1, 12000 // _ANCHORS)]
     for part in props:
@@ -82,30 +85,40 @@ def build_person(
         triangles.append(part.triangles + count)
         uv_triangles.append(part.triangles + uv_count)
         uvs.append(part.uv)
-        part_of.append(np.full(len(part.triangles), len(parts), np.int32))
         count, uv_count = count + len(moved), uv_count + len(part.uv)
-        parts.append(part)
-    textures = Textures.pack([p.texture for p in parts])
-    cutout = textures.layout[:, 0].copy()
+    packed = Textures.pack([p.texture for p in parts])
+    cutout = packed.layout[:, 0].copy()
     for index, part in enumerate(parts):
         if part.texture[..., 3].min() >= 128:
             cutout[index, 1:] = 0
-    skins = {"skin", "gums"}
-    material = np.array(
-        [
-            (p.gloss, 12 + 160 * p.gloss**2, 0.45 if p.name in skins else 0.1, p.two_sided, p.name.startswith("eye_"))
-            for p in parts
-        ],
-        np.float32,
-    )
+    material = np.array([(p.gloss, _SOFTNESS.get(p.name, 0.1), p.two_sided, p.name.startswith("eye_")) for p in parts])
     eyes = kit.EYE_CENTRES + np.stack([shift[head.span(r).start] for r in (kit.EYE_LEFT, kit.EYE_RIGHT)])
     return Person(
-        np.concatenate(vertices), np.concatenate(follows).astype(np.int32), np.concatenate(weights), eyes,
-        np.concatenate(triangles).astype(np.int32), np.concatenate(uvs).astype(np.float32),
-        np.concatenate(uv_triangles).astype(np.int32), np.concatenate(part_of),
-        np.array([p.label for p in parts], np.int32), material,
-        np.array([not p.two_sided for p in parts], np.uint8), cutout, textures, tongue_drop,
-    )  # fmt: skip
+        shape=np.concatenate(vertices),
+        follow=np.concatenate(follows).astype(np.int32),
+        head_weight=np.concatenate(weights),
+        eyes=eyes,
+        triangles=np.concatenate(triangles).astype(np.int32),
+        uv=np.concatenate(uvs).astype(np.float32),
+        uv_triangles=np.concatenate(uv_triangles).astype(np.int32),
+        part_of=np.repeat(np.arange(len(parts), dtype=np.int32), [len(t) for t in triangles]),
+        label_of=np.array([p.label for p in parts], np.int32),
+        material=material.astype(np.float32),
+        one_sided=np.array([not p.two_sided for p in parts], np.uint8),
+        cutout=cutout,
+        textures=packed,
+        tongue_drop=tongue_drop,
+    )
+
+
+def _head_parts(head: Head, textures: dict[str, Bytes], skin_gloss: float) -> list[Part]:
+    gloss = {"skin": skin_gloss, "eye_left": 0.9, "eye_right": 0.9, "lashes": 0.0}
+    no_weight = np.zeros(0, np.float32)
+    return [
+        Part(name, head.neutral, head.surfaces[name].triangles, head.surfaces[name].uv, texture, face_label(name),
+             no_weight, gloss.get(name, 0.35), name == "lashes")
+        for name, texture in textures.items()
+    ]  # fmt: skip
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

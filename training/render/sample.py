@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from training.render import head as kit
 from training.render import posing, raster, shade, truth
+from training.render.albedo import paint_face
+from training.render.atlas import SkinAtlas
 from training.render.backgrounds import make_background
 from training.render.blend import Blendshapes
 from training.render.camera import develop, sample_camera
@@ -19,9 +21,7 @@ from training.render.head import Head
 from training.render.lights import Lights, sample_lights
 from training.render.looks import sample_look
 from training.render.motion import Motion, sample_motions
-from training.render.part import Part
 from training.render.person import Person, build_person, head_weights
-from training.render.regions import skin_labels
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -69,7 +69,7 @@ class Studio:
     def __init__(self, head: Head) -> None:
         self.head = head
         self.shapes = Blendshapes.from_dense(head.expression)
-        self.label_map = skin_labels(head)
+        self.atlas = SkinAtlas.from_head(head)
         self.mean_points = posing.points_of(head, head.neutral, kit.EYE_CENTRES, np.zeros(2, np.float32))
         weights = head_weights(head)
         self.point_weights = np.concatenate([weights[head.landmarks], np.ones(2, np.float32), weights[head.scatter]])
@@ -79,9 +79,11 @@ class Studio:
         """One scene of FRAMES frames; the same generator state gives the same scene."""
         look = sample_look(rng)
         identity = (np.clip(rng.normal(0, 1, 100), -2, 2) * rng.uniform(0.4, 1.1)).astype(np.float32)
-        skin, props = _dress(rng, self.head, look, self.label_map)
+        textures = paint_face(look, rng, self.atlas)
+        if not look.lashes:
+            del textures["lashes"]
         tongue = float(rng.uniform(0.5, 1.5)) if rng.random() < 0.5 else 0.2
-        person = build_person(self.head, identity, skin, props, tongue)
+        person = build_person(self.head, identity, textures, look.skin_gloss, [], tongue)
         distance = float(np.exp(rng.uniform(np.log(40), np.log(150))))
         views = [self._view(person, m, distance) for m in sample_motions(rng, self.head.expression_names, FRAMES)]
         lights, background, camera = sample_lights(rng), make_background(rng, SIZE), sample_camera(rng)
@@ -116,14 +118,10 @@ class Studio:
     ) -> tuple[Bytes, Bytes, Bytes]:
         normals = shade.vertex_normals(view.positions, person.triangles)
         sky = np.asarray(cv2.blur(shade.occlusion(view.nearness, 4, 40.0), (3, 3)), np.float32)
-        material = person.material.copy()
-        eyes = material[:, 4] > 0
-        material[:, 0] *= np.where(eyes, 1.0, lights.specular)
-        material[:, 1] = np.where(eyes, 150.0, lights.sharpness * (0.5 + 3 * person.material[:, 0]))
         rgb, alpha, labels = shade.shade(
             view.ids, view.nearness, sky, view.samples, view.positions, normals, view.shine, person.triangles,
-            person.part_of, person.uv, person.uv_triangles, material, person.textures.texels,
-            person.textures.layout, shade.linear_table(), person.label_of, self.label_map,
+            person.part_of, person.uv, person.uv_triangles, _finish(person, lights), person.textures.texels,
+            person.textures.layout, shade.linear_table(), person.label_of, self.atlas.labels,
             np.concatenate([lights.directions, lights.colours], axis=1), np.stack([lights.sky, lights.ground]),
             view.viewpoint.eye,
         )  # fmt: skip
@@ -150,6 +148,14 @@ class Studio:
         }
 
 
+def _finish(person: Person, lights: Lights) -> Floats:
+    """The surfaces' finish under these lights, (P, 5) as in `shade`: eyes keep their catch-light in any light."""
+    gloss, soft, two_sided, eye = person.material.T
+    strength = np.where(eye > 0, 1.0, gloss * lights.specular)
+    exponent = np.where(eye > 0, 150.0, lights.sharpness * (0.5 + 3 * gloss))
+    return np.stack([strength, exponent, soft, two_sided, eye], axis=1).astype(np.float32)
+
+
 def _centre(motion: Motion) -> Floats:
     """Where the head point `posing.CENTRE` has moved."""
     return posing.turn(posing.CENTRE[None], np.ones(1, np.float32), motion)[0]
@@ -167,32 +173,3 @@ def _flows(person: Person, views: list[View]) -> tuple[NDArray[np.float16], Byte
                     person.one_sided, FLOW_SIZE, 0.3,
                 )  # fmt: skip
     return flow, visible
-
-
-def _dress(rng: Generator, head: Head, look: Any, labels: Bytes) -> tuple[dict[str, Part], list[Part]]:
-    from training.render.person import face_label
-
-    tone = np.array(look.skin)
-    skin = np.clip(tone + np.zeros((512, 1024, 3)), 0, 255)
-    skin[(labels == 2) | (labels == 3)] = look.brow
-    skin[(labels == 12) | (labels == 13)] = look.lips
-    eye = np.zeros((128, 128, 3)) + 255 * look.sclera
-    yy, xx = np.mgrid[:128, :128] - 63.5
-    angle = np.hypot(xx, yy) / 64 * 90
-    eye[angle < look.iris_size] = look.iris
-    eye[angle < look.pupil] = 8
-    colours = {"mouth": (110, 50, 50), "gums": (170, 85, 85), "teeth": look.teeth, "lashes": (25, 20, 18)}
-
-    def part(name: str, texture: NDArray[np.floating], gloss: float) -> Part:
-        rgba = np.dstack([np.clip(texture, 0, 255), np.full(texture.shape[:2], 255)]).astype(np.uint8)
-        if name == "lashes":
-            rgba[..., 3] = 0
-        surface = head.surfaces[name]
-        return Part(name, head.neutral, surface.triangles, surface.uv, rgba, face_label(name),
-                    np.ones(len(head.neutral), np.float32), gloss, False)
-
-    parts = {"skin": part("skin", skin, look.skin_gloss), "eye_left": part("eye_left", eye, 0.9),
-             "eye_right": part("eye_right", eye, 0.9)}
-    for name, colour in colours.items():
-        parts[name] = part(name, np.zeros((8, 8, 3)) + colour, 0.3 if name != "lashes" else 0.0)
-    return parts, []
