@@ -1,0 +1,113 @@
+"""Motion of a head: what the motion network says, how it is transferred, and the points that it moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.geometry import rotation
+
+Floats = NDArray[np.float32]
+
+RIGHT_EYE = (36, 68, 37, 69, 38, 70, 39, 71, 40, 72, 41, 73)
+LEFT_EYE = (42, 74, 43, 75, 44, 76, 45, 77, 46, 78, 47, 79)
+INNER_MOUTH = (60, 80, 61, 81, 62, 82, 63, 83, 64, 84, 65, 85, 66, 86, 67, 87)
+"""Rings of landmarks around the openings of a face; right is the subject's right."""
+
+MOST_TURN = 0.75
+"""Radians of yaw or pitch beyond which the networks have seen nothing."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One head at one time, relative to a crop.
+
+    ``pose``: (3,) yaw, pitch, roll in radians. ``place``: (3,) x, y of the head's origin in normalised crop coordinates
+    and the log of the scale in crop units per cm. ``expression``: (E,) the values named by the bundle, cm (gaze:
+    radians), 0 is neutral. ``landmarks``: (L, 2) in normalised crop coordinates.
+    """
+
+    pose: Floats
+    place: Floats
+    expression: Floats
+    landmarks: Floats
+
+    @property
+    def scale(self) -> float:
+        """Crop units per cm."""
+        return float(np.exp(self.place[2]))
+
+
+@dataclass(frozen=True)
+class PointModel:
+    """The points that carry the flow: canonical places, how each expression value moves them, and their spread.
+
+    ``points``: (K, 3) cm in the head frame; the first L are the landmarks. ``basis``: (K, 3, E) cm for each unit of an
+    expression value. ``spread``: (K, L) how a landmark's own offset reaches the points around it, rows sum to 1.
+    ``rigid``: (K,) 1 for points that turn with the head, 0 for the shoulders, between on the neck. ``pivot``: (3,) cm,
+    where the head turns on the neck. ``limits``: (2, E) smallest and largest expression values of the training data.
+    """
+
+    points: Floats
+    basis: Floats
+    spread: Floats
+    rigid: Floats
+    pivot: Floats
+    limits: Floats
+
+    def shape_of(self, motion: Motion) -> Floats:
+        """(K, 3) cm: how this person's points differ from the mean head's, from where the landmarks really are."""
+        expected = self.project(motion, np.zeros_like(self.points))
+        count = self.spread.shape[1]
+        offset = (motion.landmarks - expected[:count, :2]) / motion.scale
+        flat = np.concatenate([offset * (1, -1), np.zeros((count, 1))], 1)
+        return (self.spread @ (flat @ rotation(*motion.pose))).astype(np.float32)
+
+    def project(self, motion: Motion, shape: Floats) -> Floats:
+        """(K, 3): x, y in normalised crop coordinates and a weight, small for points at the back of the head."""
+        head = self.points + shape + self.basis @ motion.expression
+        turn = rotation(*motion.pose)
+        rigid = self.rigid[:, None]
+        turned = rigid * (head @ turn.T) + (1 - rigid) * (head + turn @ self.pivot - self.pivot)
+        flat = motion.scale * turned[:, :2] * (1, -1) + motion.place[:2]
+        weight = 1 / (1 + np.exp(-(turned[:, 2:] + 1.0) / 1.5))
+        return np.concatenate([flat, weight], 1).astype(np.float32)
+
+    def transfer(self, source: Motion, driving: Motion, reference: Motion | None) -> Motion:
+        """The source's head as the driver moves it.
+
+        With a ``reference`` (the driver's first frame) only the change since then is taken over; without one the
+        driver's pose, expression and place are taken as they are, and the source keeps its scale.
+        """
+        if reference is None:
+            place = np.array([driving.place[0], driving.place[1], source.place[2]], np.float32)
+            return self._limited(replace(source, pose=driving.pose, expression=driving.expression, place=place))
+        ratio = source.scale / reference.scale
+        change = driving.place - reference.place
+        place = source.place + change * np.array([ratio, ratio, 1.0], np.float32)
+        return self._limited(
+            replace(
+                source,
+                pose=source.pose + driving.pose - reference.pose,
+                expression=source.expression + driving.expression - reference.expression,
+                place=place.astype(np.float32),
+            )
+        )
+
+    def _limited(self, motion: Motion) -> Motion:
+        pose = np.clip(motion.pose, -MOST_TURN, MOST_TURN).astype(np.float32)
+        expression = np.clip(motion.expression, *self.limits).astype(np.float32)
+        return replace(motion, pose=pose, expression=expression)
+
+
+def draw_openings(points: Floats, size: int = 128) -> Floats:
+    """The openings of mouth and eyes as filled polygons (2, size, size) in [0, 1], antialiased, from points (K, 2+)."""
+    pixels = (points[:, :2] + 1) * (size / 2) - 0.5
+    fixed = np.round(pixels * 16).astype(np.int32)
+    maps = np.zeros((2, size, size), np.uint8)
+    cv2.fillPoly(maps[0], [fixed[list(INNER_MOUTH)]], 255, cv2.LINE_AA, 4)
+    cv2.fillPoly(maps[1], [fixed[list(RIGHT_EYE)], fixed[list(LEFT_EYE)]], 255, cv2.LINE_AA, 4)
+    return maps.astype(np.float32) / np.float32(255)

@@ -1,0 +1,88 @@
+"""What is traced: one named module for each network of a bundle, with its decoding inside and its constants folded."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mien_export.networks.studio import Appearance, Detector, Generator, Motion, sharpen
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """A copy in evaluation mode with every batch normalisation folded into the convolution before it."""
+    module = copy.deepcopy(module).eval()
+    for parent in list(module.modules()):
+        if not isinstance(parent, nn.Sequential):
+            continue
+        for index in range(len(parent) - 1):
+            conv, norm = parent[index], parent[index + 1]
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                parent[index] = fuse_conv_bn_eval(conv, norm)
+                parent[index + 1] = nn.Identity()
+    return module
+
+
+class DetectorGraph(nn.Module):
+    """Letterboxed frame to scores and crops; a score that is not the largest of its 3x3 cells becomes 0."""
+
+    def __init__(self, network: Detector) -> None:
+        super().__init__()
+        self.network = folded(network)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """``image`` (1, 3, 192, 192) -> scores (1, 576), crops (1, 576, 3): centre x, y and side, fractions."""
+        raw = self.network(image)
+        cells = raw.shape[-1]
+        score = torch.sigmoid(raw[:, :1])
+        peak = (score == F.max_pool2d(score, 3, 1, 1)).to(score.dtype)
+        axis = torch.arange(cells, dtype=raw.dtype) + 0.5
+        x = (raw[:, 1] + axis.view(1, 1, -1)) / cells
+        y = (raw[:, 2] + axis.view(1, -1, 1)) / cells
+        side = torch.exp(raw[:, 3])
+        return (score * peak).flatten(1), torch.stack([x.flatten(1), y.flatten(1), side.flatten(1)], -1)
+
+
+class MotionGraph(nn.Module):
+    """A motion crop to confidence, pose, place, expression and landmarks."""
+
+    def __init__(self, network: Motion) -> None:
+        super().__init__()
+        self.network = folded(network)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """``image`` (N, 3, 144, 144); see `mien_export.networks.studio.MotionOutput`."""
+        out = self.network(image)
+        return torch.sigmoid(out.confidence), out.pose, out.place, out.expression, out.landmarks
+
+
+class AppearanceGraph(nn.Module):
+    """A source crop to features and identity."""
+
+    def __init__(self, network: Appearance) -> None:
+        super().__init__()
+        self.network = folded(network)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """``image`` (1, 3, 256, 256)."""
+        features, identity = self.network(image)
+        return features, identity
+
+
+class GeneratorGraph(nn.Module):
+    """Features and points to the maps that the warp-and-blend kernel takes."""
+
+    def __init__(self, network: Generator) -> None:
+        super().__init__()
+        self.network = folded(network)
+
+    def forward(
+        self, features: Tensor, identity: Tensor, source_points: Tensor, driving_points: Tensor, openings: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """See `mien_export.networks.studio.Generator`; masks leave as probabilities, hardened where it must be sharp."""
+        out = self.network(features, identity, source_points, driving_points, openings)
+        mask = ((torch.sigmoid(out.mask) - 0.05) / 0.9).clamp(0, 1)
+        return out.flow, sharpen(out.visible), out.paint, mask

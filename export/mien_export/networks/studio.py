@@ -1,0 +1,291 @@
+"""The studio family: small networks for reenactment on a CPU, trained on rendered heads alone.
+
+Kin to X2Face (Wiles et al. 2018), First Order Motion (Siarohin et al. 2019) and few-shot talking heads (Zakharov et al.
+2019): an appearance code of the source, a motion code of the driver, a generator that takes both. Weights: made by
+``training/``, Apache-2.0. All pictures are float NCHW, RGB in [0, 1]; points are in normalised crop coordinates
+(x right, y down, [-1, 1] over the crop, edges of the outer pixels).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+DETECTOR_SIZE = 192
+MOTION_SIZE = 144
+CROP_SIZE = 256
+
+
+@dataclass(frozen=True)
+class StudioSizes:
+    """The counts that tie the networks to the point model: landmarks, motion points, expression values."""
+
+    landmarks: int
+    points: int
+    expressions: int
+
+
+class Conv(nn.Sequential):
+    """3x3 convolution, batch normalisation, ReLU; the normalisation is folded away at export."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        )
+
+
+class Residual(nn.Module):
+    """Two convolutions and a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = Conv(channels, channels)
+        self.second = Conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x))
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Twice the size, nearest: the convolution behind it smooths."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class Detector(nn.Module):
+    """Finds heads in a letterboxed frame: one score and one square crop for each cell of a 24x24 grid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(Conv(3, 16, 2), Conv(16, 32, 2), Conv(32, 32), Conv(32, 64, 2), Conv(64, 64))
+        self.context = nn.Sequential(Conv(64, 96, 2), Conv(96, 96), Conv(96, 128, 2), Residual(128))
+        self.lift = Conv(128, 96)
+        self.join = Conv(96 + 96, 64)
+        self.merge = Conv(64 + 64, 64)
+        self.head = nn.Conv2d(64, 4, 1)
+        self.mid = Conv(96, 96)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``image`` (N, 3, 192, 192) -> raw map (N, 4, 24, 24): logit, offset x, offset y, log side (24 cells = 1)."""
+        fine = self.body(image - 0.5)
+        middle = self.context[:2](fine)
+        coarse = self.context[2:](middle)
+        middle = self.join(torch.cat([upsample(self.lift(coarse)), self.mid(middle)], 1))
+        return self.head(self.merge(torch.cat([upsample(middle), fine], 1)))
+
+
+class MotionOutput(NamedTuple):
+    """What the motion network says of a crop."""
+
+    confidence: Tensor
+    """(N, 1) logit: is there a face where it should be."""
+    pose: Tensor
+    """(N, 3) yaw, pitch, roll in radians."""
+    place: Tensor
+    """(N, 3) x, y of the head's origin and the log of the scale (crop units per cm)."""
+    expression: Tensor
+    """(N, E) named geometric values, cm (gaze: radians); 0 is the neutral face."""
+    landmarks: Tensor
+    """(N, L, 2) in normalised crop coordinates."""
+
+
+class Motion(nn.Module):
+    """The driver's motion from a 144 px crop: landmarks by soft-argmax, the rest from pooled features and landmarks."""
+
+    def __init__(self, sizes: StudioSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.stage1 = nn.Sequential(Conv(3, 24, 2), Conv(24, 48, 2), Conv(48, 48))
+        self.stage2 = nn.Sequential(Conv(48, 96, 2), Residual(96))
+        self.stage3 = nn.Sequential(Conv(96, 128, 2), Residual(128))
+        self.stage4 = nn.Sequential(Conv(128, 160, 2), Residual(160))
+        self.up3 = Conv(128, 96)
+        self.up2 = Conv(96 + 96, 64)
+        self.up1 = Conv(64 + 48, 64)
+        self.heatmaps = nn.Conv2d(64, sizes.landmarks, 1)
+        self.squeeze = Conv(160, 64)
+        self.local = nn.Sequential(Conv(64, 32, 2), Conv(32, 24))
+        self.hidden = nn.Linear(64 * 25 + 24 * 18 * 18 + 2 * sizes.landmarks, 256)
+        self.codes = nn.Linear(256, 7 + sizes.expressions)
+
+    def forward(self, image: Tensor) -> MotionOutput:
+        """``image`` (N, 3, 144, 144)."""
+        x1 = self.stage1(image - 0.5)
+        x2 = self.stage2(x1)
+        x3 = self.stage3(x2)
+        x4 = self.stage4(x3)
+        up = self.up2(torch.cat([upsample(self.up3(x3)), x2], 1))
+        up = self.up1(torch.cat([upsample(up), x1], 1))
+        landmarks = soft_argmax(self.heatmaps(up).float())
+        pooled = torch.cat([self.squeeze(x4).flatten(1), self.local(up).flatten(1), landmarks.flatten(1)], 1)
+        codes = self.codes(F.relu(self.hidden(pooled))).float()
+        return MotionOutput(codes[:, :1], codes[:, 1:4], codes[:, 4:7], codes[:, 7:], landmarks)
+
+
+def soft_argmax(maps: Tensor) -> Tensor:
+    """Expected place under the softmax of each map: (N, L, h, w) -> (N, L, 2), x and y in [-1, 1]."""
+    n, count, height, width = maps.shape
+    weights = maps.flatten(2).softmax(-1).view(n, count, height, width)
+    xs = (torch.arange(width, dtype=maps.dtype, device=maps.device) + 0.5) * (2 / width) - 1
+    ys = (torch.arange(height, dtype=maps.dtype, device=maps.device) + 0.5) * (2 / height) - 1
+    return torch.stack([(weights.sum(2) * xs).sum(-1), (weights.sum(3) * ys).sum(-1)], -1)
+
+
+class Appearance(nn.Module):
+    """Once per source: features for the generator and a pose-invariant identity code, from the 256 px crop."""
+
+    def __init__(self, features: int = 32, identity: int = 64) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(Conv(3, 24, 2), Conv(24, 48, 2), Residual(48))
+        self.down1 = nn.Sequential(Conv(48, 64, 2), Residual(64))
+        self.down2 = nn.Sequential(Conv(64, 96, 2), Residual(96))
+        self.down3 = nn.Sequential(Conv(96, 128, 2), Conv(128, 128, 2))
+        self.up = Conv(96, 64)
+        self.join = Conv(64 + 64, 48)
+        self.features = nn.Conv2d(48 + 48, features, 3, 1, 1)
+        self.identity = nn.Linear(128 * 16, identity)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """``image`` (N, 3, 256, 256) -> features (N, 32, 64, 64), identity (N, 64) of unit length."""
+        fine = self.stem(image - 0.5)
+        middle = self.down1(fine)
+        coarse = self.down2(middle)
+        code = F.normalize(self.identity(self.down3(coarse).flatten(1)).float(), dim=1)
+        middle = self.join(torch.cat([upsample(self.up(coarse)), middle], 1))
+        return self.features(torch.cat([upsample(middle), fine], 1)).float(), code
+
+
+class FlowPrior(nn.Module):
+    """A dense backward flow from moved points, spread with Gaussians at three scales, each on the rest of the last.
+
+    A Gaussian is the product of its x and its y factor, so that the sum over points is a matrix product: 5 MFLOP a
+    scale instead of half a million exponentials. The constant in the denominator is a background at rest.
+    """
+
+    def __init__(self, size: int = 64, sigmas: tuple[float, ...] = (0.13, 0.075, 0.04),
+                 rests: tuple[float, ...] = (0.3, 0.5, 0.5)) -> None:  # fmt: skip
+        super().__init__()
+        self.scales = tuple(1 / (2 * sigma**2) for sigma in sigmas)
+        self.rests = rests
+        grid = (torch.arange(size, dtype=torch.float32) + 0.5) * (2 / size) - 1
+        self.register_buffer("grid", grid, persistent=False)
+        self.grid: Tensor
+
+    def forward(self, source: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (N, K, 3): x, y, weight. Gives flow (N, 2, s, s) in crop units and density (N, 1, s, s) in [0, 1]."""
+        place, weight = driving[..., :2], driving[..., 2]
+        remaining = source[..., :2] - place
+        flow: Tensor | None = None
+        density: Tensor | None = None
+        for level, (scale, rest) in enumerate(zip(self.scales, self.rests, strict=True)):
+            across = torch.exp(-scale * (self.grid - place[..., :1]) ** 2)
+            down = torch.exp(-scale * (self.grid - place[..., 1:]) ** 2)
+            stacked = torch.stack([weight, weight * remaining[..., 0], weight * remaining[..., 1]], 1)
+            sums = torch.matmul((stacked.unsqueeze(-1) * down.unsqueeze(1)).transpose(-1, -2), across.unsqueeze(1))
+            step = sums[:, 1:] / (sums[:, :1] + rest)
+            flow = step if flow is None else flow + step
+            if density is None:
+                density = sums[:, :1] / (sums[:, :1] + rest)
+            if level < 2:
+                apart = (place.unsqueeze(2) - place.unsqueeze(1)).square().sum(-1)
+                near = torch.exp(-scale * apart) * weight.unsqueeze(1)
+                remaining = remaining - torch.matmul(near, remaining) / (near.sum(-1, keepdim=True) + rest)
+        assert flow is not None and density is not None
+        return flow, density
+
+
+class GeneratorOutput(NamedTuple):
+    """One frame in crop coordinates, before it is composed with the source's own pixels."""
+
+    flow: Tensor
+    """(N, 2, 128, 128) where each pixel comes from, minus its own place, in crop units."""
+    visible: Tensor
+    """(N, 1, 256, 256) logit: the source shows this pixel."""
+    paint: Tensor
+    """(N, 3, 256, 256) colour for what the source does not show, [0, 1]."""
+    mask: Tensor
+    """(N, 1, 256, 256) logit: the result may differ from the source here."""
+    prior: Tensor
+    """(N, 2, 64, 64) the flow before the network's correction."""
+
+
+class Generator(nn.Module):
+    """Each frame: point prior, a U-Net's correction of it, what is hidden, its colour, and where to blend."""
+
+    def __init__(self, features: int = 32, identity: int = 64) -> None:
+        super().__init__()
+        self.prior = FlowPrior()
+        self.enter = Conv(2 * features + 3 + 8, 48)
+        self.down1 = nn.Sequential(Conv(48, 64, 2), Conv(64, 64))
+        self.down2 = nn.Sequential(Conv(64, 96, 2), Residual(96))
+        self.down3 = nn.Sequential(Conv(96, 128, 2), Conv(128, 128))
+        self.film = nn.Linear(identity, 2 * 128)
+        self.up3 = Conv(128, 96)
+        self.up2 = Conv(96 + 96, 64)
+        self.up1 = Conv(64 + 64, 48)
+        self.up0 = Conv(48 + 48, 48)
+        self.refine = Conv(48, 48)
+        self.flow = nn.Conv2d(48, 2 * 4, 3, 1, 1)
+        self.masks = nn.Conv2d(48, 2 * 16, 3, 1, 1)
+        self.paint = nn.Conv2d(48, 3 * 16, 3, 1, 1)
+        nn.init.normal_(self.flow.weight, std=1e-3)
+        nn.init.zeros_(self.film.weight)
+
+    def forward(
+        self, features: Tensor, identity: Tensor, source_points: Tensor, driving_points: Tensor, openings: Tensor
+    ) -> GeneratorOutput:
+        """Points (N, K, 3): x, y, weight; ``openings`` (N, 2, 128, 128): the driver's mouth and eye openings, filled."""
+        return self.correct(features, identity, *self.prior(source_points, driving_points), openings)
+
+    def correct(
+        self, features: Tensor, identity: Tensor, prior: Tensor, density: Tensor, openings: Tensor
+    ) -> GeneratorOutput:
+        """What follows the prior; apart, because training runs it in bfloat16 and the prior in float32."""
+        warped = warp(features, prior)
+        x0 = self.enter(torch.cat([warped, features, prior * 4, density, F.pixel_unshuffle(openings, 2)], 1))
+        x1 = self.down1(x0)
+        x2 = self.down2(x1)
+        x3 = self.down3(x2)
+        gain, shift = self.film(identity).unsqueeze(-1).unsqueeze(-1).chunk(2, 1)
+        x3 = x3 * (1 + gain) + shift
+        up = self.up2(torch.cat([upsample(self.up3(x3)), x2], 1))
+        up = self.up1(torch.cat([upsample(up), x1], 1))
+        up = self.refine(self.up0(torch.cat([upsample(up), x0], 1)))
+        base = F.interpolate(prior, scale_factor=2.0, mode="bilinear", align_corners=False)
+        flow = (base + F.pixel_shuffle(self.flow(up), 2).float() * 0.1) * self.border(base)
+        masks = F.pixel_shuffle(self.masks(up), 4).float()
+        paint = torch.sigmoid(F.pixel_shuffle(self.paint(up), 4).float())
+        return GeneratorOutput(flow, masks[:, :1], paint, masks[:, 1:], prior)
+
+    @staticmethod
+    def border(like: Tensor) -> Tensor:
+        """1 inside, falling to 0 over the outer 6 %: the crop's edge must not move, or a seam shows."""
+        size = like.shape[-1]
+        place = (torch.arange(size, dtype=like.dtype, device=like.device) + 0.5) / size
+        ramp = (torch.minimum(place, 1 - place) / 0.06).clamp(max=1.0)
+        return ramp.view(1, 1, size, 1) * ramp.view(1, 1, 1, size)
+
+
+def warp(picture: Tensor, flow: Tensor) -> Tensor:
+    """Sample ``picture`` (N, C, h, w) at every pixel of ``flow`` (N, 2, H, W) plus its offset, bilinear, edges held."""
+    height, width = flow.shape[-2:]
+    xs = (torch.arange(width, dtype=flow.dtype, device=flow.device) + 0.5) * (2 / width) - 1
+    ys = (torch.arange(height, dtype=flow.dtype, device=flow.device) + 0.5) * (2 / height) - 1
+    grid = flow.permute(0, 2, 3, 1) + torch.stack(torch.broadcast_tensors(xs.view(1, -1), ys.view(-1, 1)), -1)
+    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def sharpen(logit: Tensor) -> Tensor:
+    """A mask with a hard slope: a soft mix of warped and painted pixels is a blur."""
+    return torch.sigmoid(3.0 * logit)
+
+
+def compose(source: Tensor, out: GeneratorOutput) -> Tensor:
+    """The frame at crop size: warped source where it shows, paint where not, the untouched source outside the mask."""
+    flow = F.interpolate(out.flow, size=source.shape[-2:], mode="bilinear", align_corners=False)
+    visible, mask = sharpen(out.visible), torch.sigmoid(out.mask)
+    moved = visible * warp(source, flow) + (1 - visible) * out.paint
+    return mask * moved + (1 - mask) * source

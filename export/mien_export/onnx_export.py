@@ -1,0 +1,105 @@
+"""One traced module to one ONNX file, checked, run, and compared with torch before anybody sees it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mien.errors import MienError
+from mien.sessions import OrtSession
+
+OPSET = 20
+TOLERANCE = 1e-4
+"""Largest difference to torch, as a share of the largest value of an output."""
+
+
+class ParityError(MienError):
+    """The exported network does not compute what torch computes."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output of the ONNX file beside torch's."""
+
+    name: str
+    largest: float
+    """Largest absolute difference over the largest absolute value."""
+    ours: tuple[float, ...]
+    torchs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An ONNX model in memory and how far it is from torch."""
+
+    model: bytes
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def largest(self) -> float:
+        """Over all outputs."""
+        return max(c.largest for c in self.comparisons)
+
+
+def export(
+    module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], batch: str | None = None
+) -> Exported:
+    """Trace, check and compare ``module``.
+
+    ``inputs``: example tensors by name, as the module's ``forward`` names them. ``batch``: the name of a dynamic first
+    axis of every input. Raises ParityError beyond `TOLERANCE`.
+    """
+    module.eval()
+    dynamic = {name: {0: batch} for name in inputs} if batch else None
+    program = torch.onnx.export(
+        module,
+        kwargs=dict(inputs),
+        dynamo=True,
+        opset_version=OPSET,
+        external_data=False,
+        input_names=list(inputs),
+        output_names=list(outputs),
+        dynamic_shapes=dynamic,
+        verbose=False,
+    )
+    assert program is not None
+    buffer = io.BytesIO()
+    proto = program.model_proto
+    del proto.metadata_props[:]
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, buffer)
+    model = buffer.getvalue()
+    with torch.no_grad():
+        truth = module(**inputs)
+    return Exported(model, compare(model, inputs, dict(zip(outputs, truth, strict=True))))
+
+
+def compare(model: bytes, inputs: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Comparison, ...]:
+    """Run the ONNX bytes and set every output beside torch's."""
+    session = OrtSession(model)
+    found = session.run({name: tensor.numpy() for name, tensor in inputs.items()})
+    session.close()
+    rows = tuple(_beside(name, found[name], tensor.numpy()) for name, tensor in truth.items())
+    for row in rows:
+        if not row.largest <= TOLERANCE:
+            raise ParityError(
+                f"The exported output {row.name!r} differs from torch by {row.largest:.2e} of its largest value; "
+                f"{TOLERANCE:.0e} is allowed. First values: {row.ours} against {row.torchs}."
+            )
+    return rows
+
+
+def _beside(name: str, ours: NDArray[np.generic], truth: NDArray[np.generic]) -> Comparison:
+    largest = float(np.abs(ours - truth).max() / max(1e-12, float(np.abs(truth).max())))
+    first = tuple(float(v) for v in ours.ravel()[:4]), tuple(float(v) for v in truth.ravel()[:4])
+    return Comparison(name, largest, *first)

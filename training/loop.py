@@ -1,0 +1,134 @@
+"""What every training script shares: schedule, averaged weights, checkpoints that survive a kill, a progress line."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+
+@dataclass
+class Run:
+    """One training run: its folder, its length, and where it stands.
+
+    The learning rate rises over ``warmup`` steps and falls along a cosine to 2 % at ``steps``. Averaged weights (EMA)
+    are what is validated and exported.
+    """
+
+    path: Path
+    modules: dict[str, nn.Module]
+    rate: float
+    steps: int
+    warmup: int = 200
+    keep: float = 0.998
+    save_every: float = 120.0
+    step: int = 0
+    averaged: dict[str, Tensor] = field(default_factory=dict)
+    recent: dict[str, deque[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        groups = [{"params": [p for p in m.parameters() if p.requires_grad]} for m in self.modules.values()]
+        self.optimizer = torch.optim.AdamW(groups, self.rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.console = Console()
+        if self.path.exists():
+            self.load()
+        else:
+            self.averaged = {k: v.detach().clone() for k, v in self.state().items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of every module, prefixed with the module's name."""
+        return {f"{name}.{key}": v for name, m in self.modules.items() for key, v in m.state_dict().items()}
+
+    def load(self) -> None:
+        """Go on where the checkpoint stands."""
+        stored = torch.load(self.path, map_location="cpu", weights_only=True)
+        restore(self.modules, stored["weights"])
+        self.optimizer.load_state_dict(stored["optimizer"])
+        self.averaged, self.step = stored["averaged"], int(stored["step"])
+        self.console.print(f"resumed {self.path} at step {self.step}")
+
+    def save(self) -> None:
+        """Write the checkpoint beside the old one, then replace it."""
+        part = self.path.with_suffix(".part")
+        weights = {k: v.detach() for k, v in self.state().items()}
+        optimizer = self.optimizer.state_dict()
+        torch.save({"weights": weights, "averaged": self.averaged, "optimizer": optimizer, "step": self.step}, part)
+        part.replace(self.path)
+
+    def learning_rate(self) -> float:
+        """At the present step."""
+        if self.step < self.warmup:
+            return self.rate * (self.step + 1) / self.warmup
+        along = min(1.0, (self.step - self.warmup) / max(1, self.steps - self.warmup))
+        return self.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * along)))
+
+    def update(self, loss: Tensor) -> None:
+        """One optimiser step on ``loss``; a loss that is not finite is skipped, not learned from."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        if torch.isfinite(loss):
+            loss.backward()  # type: ignore[no-untyped-call]
+            for module in self.modules.values():
+                nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+            self.optimizer.step()
+        self.step += 1
+        keep = min(self.keep, 1 - 1 / (self.step + 1))
+        with torch.no_grad():
+            for key, value in self.state().items():
+                if value.dtype.is_floating_point:
+                    self.averaged[key].lerp_(value, 1 - keep)
+                else:
+                    self.averaged[key].copy_(value)
+
+    def train(self, batches: Iterator[dict[str, Tensor]], losses: Callable[[dict[str, Tensor]], Mapping[str, Tensor]],
+              minutes: float, validate: Callable[[], str], validate_every: float = 300.0) -> None:  # fmt: skip
+        """Until ``steps`` or ``minutes`` are over, or Ctrl-C; always leaves a checkpoint."""
+        begun = saved = validated = printed = time.monotonic()
+        seen = 0
+        try:
+            while self.step < self.steps and time.monotonic() - begun < minutes * 60:
+                batch = next(batches)
+                parts = losses(batch)
+                self.update(torch.stack(list(parts.values())).sum())
+                seen += len(next(iter(batch.values())))
+                for key, value in parts.items():
+                    self.recent.setdefault(key, deque(maxlen=50)).append(float(value.detach()))
+                now = time.monotonic()
+                if now - printed > 20:
+                    figures = "  ".join(f"{k} {sum(v) / len(v):.4f}" for k, v in self.recent.items())
+                    rate = seen / (now - begun)
+                    self.console.print(f"step {self.step}/{self.steps}  {rate:.0f}/s  {figures}", soft_wrap=True)
+                    printed = now
+                if now - saved > self.save_every:
+                    self.save()
+                    saved = now
+                if now - validated > validate_every:
+                    self.console.print(f"[bold]step {self.step} validation: {validate()}", soft_wrap=True)
+                    validated = time.monotonic()
+        except KeyboardInterrupt:
+            self.console.print("interrupted; run the same command to go on")
+        self.save()
+        self.console.print(f"[bold]step {self.step} validation: {validate()}", soft_wrap=True)
+
+
+def restore(modules: Mapping[str, nn.Module], stored: Mapping[str, Tensor]) -> None:
+    """Load prefixed tensors, as `Run.state` makes them, into the modules, strictly."""
+    for name, module in modules.items():
+        module.load_state_dict({k[len(name) + 1 :]: v for k, v in stored.items() if k.startswith(f"{name}.")})
+
+
+def averaged(path: Path, modules: Mapping[str, nn.Module]) -> int:
+    """Put a checkpoint's averaged weights into the modules, ready to be run; gives the step."""
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    restore(modules, stored["averaged"])
+    for module in modules.values():
+        module.eval()
+    return int(stored["step"])
