@@ -41,8 +41,12 @@ def write_meta(studio: Studio, out: Path) -> None:
         landmark_vertices=head.vertex_ids[head.landmarks],
         scatter_vertices=head.vertex_ids[head.scatter],
     )
-    names = {"expressions": head.expression_names, "labels": LABELS, "landmarks": count + 2,
-             "points": len(studio.mean_points)}
+    names = {
+        "expressions": head.expression_names,
+        "labels": LABELS,
+        "landmarks": count + 2,
+        "points": len(studio.mean_points),
+    }
     (out / "meta.json").write_text(json.dumps(names, indent=1))
 
 
@@ -73,11 +77,17 @@ def make_data(facekit: Path, out: Path, scenes: int, workers: int, seed: int) ->
     write_meta(Studio(Head.load(facekit)), out)
     shards = -(-scenes // SHARD)
     tasks = [(out, k, seed) for k in range(shards) if not (out / f"shard-{k:05d}").exists()]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TimeRemainingColumn())
-    with Progress(*columns) as progress, multiprocessing.get_context("spawn").Pool(
-        workers, _start_worker, (facekit,)
-    ) as pool:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with (
+        Progress(*columns) as progress,
+        multiprocessing.get_context("spawn").Pool(workers, _start_worker, (facekit,)) as pool,
+    ):
         bar = progress.add_task("scenes", total=shards * SHARD, completed=(shards - len(tasks)) * SHARD)
         for _ in pool.imap_unordered(_work, tasks):
             progress.advance(bar, SHARD)

@@ -147,7 +147,7 @@ def _surfaces(
         if name.startswith("eye_"):
             used, inverse = np.unique(triangles, return_inverse=True)
             uv_triangles = inverse.reshape(-1, 3).astype(np.int32)
-            coordinates = _azimuthal(neutral[used], EYE_CENTRES[0 if name == "eye_left" else 1])
+            coordinates = azimuthal(neutral[used], EYE_CENTRES[0 if name == "eye_left" else 1])
         elif name == "skin":
             coordinates[:, 0] /= 2
         else:
@@ -158,7 +158,7 @@ def _surfaces(
     return surfaces
 
 
-def _azimuthal(vertices: Floats, centre: Floats) -> Floats:
+def azimuthal(vertices: Floats, centre: Floats) -> Floats:
     ray = vertices - centre
     angle = np.arccos(np.clip(ray[:, 2] / np.linalg.norm(ray, axis=1), -1, 1))
     around = np.arctan2(-ray[:, 1], ray[:, 0])
@@ -187,15 +187,15 @@ def _stiffen(identity: Floats, expression: Floats, names: tuple[str, ...], neutr
 def _landmarks(open_jaw: Floats, triangles: Ints, new: Ints) -> Ints:
     """68 Multi-PIE points, then the middle of each interval of the eye rims (right, left), inner and outer lips."""
     main = [int(new[i]) for i in MULTI_PIE]
-    edges = _edges(triangles, open_jaw)
+    edges = mesh_edges(triangles, open_jaw)
     extra: list[int] = []
     for ring in (RIGHT_EYE_RIM, LEFT_EYE_RIM, INNER_LIPS, OUTER_LIPS):
         for here, there in zip(ring, (*ring[1:], ring[0]), strict=True):
-            extra.append(_halfway(edges, open_jaw, main[here], main[there]))
+            extra.append(halfway(edges, open_jaw, main[here], main[there]))
     return np.array(main + extra, np.int32)
 
 
-def _edges(triangles: Ints, vertices: Floats) -> dict[int, list[tuple[int, float]]]:
+def mesh_edges(triangles: Ints, vertices: Floats) -> dict[int, list[tuple[int, float]]]:
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     pairs = np.unique(np.sort(pairs, axis=1), axis=0)
     lengths = np.linalg.norm(vertices[pairs[:, 0]] - vertices[pairs[:, 1]], axis=1)
@@ -206,7 +206,7 @@ def _edges(triangles: Ints, vertices: Floats) -> dict[int, list[tuple[int, float
     return edges
 
 
-def _halfway(edges: dict[int, list[tuple[int, float]]], vertices: Floats, start: int, goal: int) -> int:
+def halfway(edges: dict[int, list[tuple[int, float]]], vertices: Floats, start: int, goal: int) -> int:
     """The vertex nearest to the middle of the shortest path along the mesh (it stays on its own lid or lip)."""
     queue: list[tuple[float, int]] = [(0.0, start)]
     best = {start: 0.0}

@@ -36,8 +36,9 @@ def sample_motions(rng: Generator, names: tuple[str, ...], frames: int) -> list[
     return [_sample(rng, names, body, float(zoom), centre) for _ in range(frames)]
 
 
-def _sample(rng: Generator, names: tuple[str, ...], body: NDArray[np.float64], zoom: float,
-            centre: NDArray[np.float64]) -> Motion:
+def _sample(
+    rng: Generator, names: tuple[str, ...], body: NDArray[np.float64], zoom: float, centre: NDArray[np.float64]
+) -> Motion:
     limit = np.radians([45, 28, 28])
     pose = np.clip(rng.normal(0, np.radians([16, 9, 8])), -limit, limit)
     if rng.random() < 0.25:
@@ -125,8 +126,7 @@ def sample_expression(rng: Generator) -> dict[str, float]:
 
 _SIDED = frozenset(
     f"{n}_L"
-    for n in ("browDown browInnerUp browOuterUp cheekPuff cheekRaiser cheekSquint eyeBlink eyeSquint eyeWide mouthDimple "
-              "mouthFrown mouthLowerDown mouthPress mouthSmile mouthStretch mouthUpperUp noseSneer").split()
+    for n in ["browDown", "browInnerUp", "browOuterUp", "cheekPuff", "cheekRaiser", "cheekSquint", "eyeBlink", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress", "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer"]
 )  # fmt: skip
 _SMALL = (
     "cheekPuff", "cheekRaiser", "eyeSquint", "jawForward", "mouthPress", "mouthRollLower", "mouthRollUpper",

@@ -86,7 +86,7 @@ def _opaque(texels: Bytes, layout: Ints, uv: Floats, corners: Ints, wa: float, w
     v = (wa * uv[corners[0], 1] + wb * uv[corners[1], 1] + wc * uv[corners[2], 1]) / total
     row = min(max(int(v * layout[1]), 0), layout[1] - 1)
     column = min(max(int(u * layout[2]), 0), layout[2] - 1)
-    return texels[layout[0] + (row * layout[2] + column) * 4 + 3] >= 128
+    return bool(texels[layout[0] + (row * layout[2] + column) * 4 + 3] >= 128)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

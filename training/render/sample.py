@@ -87,7 +87,7 @@ class Studio:
         distance = float(np.exp(rng.uniform(np.log(40), np.log(150))))
         views = [self._view(person, m, distance) for m in sample_motions(rng, self.head.expression_names, FRAMES)]
         lights, background, camera = sample_lights(rng), make_background(rng, SIZE), sample_camera(rng)
-        frames = []
+        frames: list[dict[str, NDArray[Any]]] = []
         for view in views:
             rgb, alpha, labels = self._picture(person, view, lights, background)
             known = self._known(person, view)
@@ -113,9 +113,7 @@ class Studio:
         shine = posing.mouth_light(self.head, posed)
         return View(motion, viewpoint, offsets, positions, samples, shine, nearness, ids)
 
-    def _picture(
-        self, person: Person, view: View, lights: Lights, background: Bytes
-    ) -> tuple[Bytes, Bytes, Bytes]:
+    def _picture(self, person: Person, view: View, lights: Lights, background: Bytes) -> tuple[Bytes, Bytes, Bytes]:
         normals = shade.vertex_normals(view.positions, person.triangles)
         sky = np.asarray(cv2.blur(shade.occlusion(view.nearness, 4, 40.0), (3, 3)), np.float32)
         rgb, alpha, labels = shade.shade(
@@ -158,7 +156,7 @@ def _finish(person: Person, lights: Lights) -> Floats:
 
 def _centre(motion: Motion) -> Floats:
     """Where the head point `posing.CENTRE` has moved."""
-    return posing.turn(posing.CENTRE[None], np.ones(1, np.float32), motion)[0]
+    return np.asarray(posing.turn(posing.CENTRE[None], np.ones(1, np.float32), motion)[0], np.float32)
 
 
 def _flows(person: Person, views: list[View]) -> tuple[NDArray[np.float16], Bytes]:

@@ -42,7 +42,7 @@ class Textures:
                 flat.append(np.ascontiguousarray(texture).reshape(-1))
                 offset += texture.size
                 half = (max(texture.shape[1] // 2, 1), max(texture.shape[0] // 2, 1))
-                texture = cv2.resize(texture, half, interpolation=cv2.INTER_AREA)
+                texture = np.asarray(cv2.resize(texture, half, interpolation=cv2.INTER_AREA), np.uint8)
         return cls(np.concatenate(flat), layout)
 
 
@@ -111,7 +111,12 @@ def _sample(texels: Bytes, layout: Ints, u: float, v: float, channel: int) -> fl
     top += fx * texels[layout[0] + (r * width + c1) * 4 + channel]
     low = (1 - fx) * texels[layout[0] + (r1 * width + c) * 4 + channel]
     low += fx * texels[layout[0] + (r1 * width + c1) * 4 + channel]
-    return (1 - fy) * top + fy * low
+    return float((1 - fy) * top + fy * low)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _area(a: Floats, b: Floats, c: Floats) -> float:
+    return float(abs((b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -191,10 +196,8 @@ def shade(
                     label = label_map[row, min(int(u * label_map.shape[1]), label_map.shape[1] - 1)]
                 votes[label] += count
                 # mip level from the ratio of texel to pixel area
-                texel = abs((uv[tb, 0] - uv[ta, 0]) * (uv[tc, 1] - uv[ta, 1])
-                            - (uv[tc, 0] - uv[ta, 0]) * (uv[tb, 1] - uv[ta, 1])) * layout[part, 0, 1] * layout[part, 0, 2]
-                area = abs((screen[b, 0] - screen[a, 0]) * (screen[c, 1] - screen[a, 1])
-                           - (screen[c, 0] - screen[a, 0]) * (screen[b, 1] - screen[a, 1])) / 4 + 1e-6
+                texel = layout[part, 0, 1] * layout[part, 0, 2] * _area(uv[ta], uv[tb], uv[tc])
+                area = 0.25 * _area(screen[a], screen[b], screen[c]) + 1e-6
                 level = 0
                 density = texel / area
                 while density > 2.0 and level < 3:
