@@ -1,0 +1,57 @@
+"""Networks, loaded and ready to run: one protocol, one module for each runtime."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from mien.errors import DeviceError
+from mien.sessions.base import FunctionSession, Session, SessionInfo, TensorSpec
+
+if TYPE_CHECKING:
+    from mien.sessions.openvino import OpenVinoSession
+    from mien.sessions.ort import OrtSession
+
+__all__ = [
+    "FunctionSession",
+    "OpenVinoSession",
+    "OrtSession",
+    "Session",
+    "SessionInfo",
+    "TensorSpec",
+    "open_session",
+]
+
+BACKENDS = ("ort", "openvino")
+
+
+def open_session(
+    model: bytes | str | PathLike[str], backend: str = "ort", device: str = "cpu", threads: int | None = None
+) -> Session:
+    """Loads an ONNX model (a file, or its bytes) with a backend, "ort" or "openvino", on a device.
+
+    ``threads`` is at most the number of usable cores; None chooses. Raises DeviceError for a device or backend that
+    cannot run here, MissingDependency where its package is not installed, SessionError for an unreadable model.
+    """
+    if backend == "ort":
+        from mien.sessions.ort import OrtSession
+
+        return OrtSession(model, device, threads)
+    if backend == "openvino":
+        from mien.sessions.openvino import OpenVinoSession
+
+        return OpenVinoSession(model, device, threads)
+    raise DeviceError(f"Requested backend was: {backend!r}, but there are: {', '.join(BACKENDS)}.")
+
+
+def __getattr__(name: str) -> object:
+    # Importing a runtime takes a tenth of a second: only the one that is used.
+    if name == "OrtSession":
+        from mien.sessions.ort import OrtSession
+
+        return OrtSession
+    if name == "OpenVinoSession":
+        from mien.sessions.openvino import OpenVinoSession
+
+        return OpenVinoSession
+    raise AttributeError(f"module 'mien.sessions' has no attribute {name!r}")
