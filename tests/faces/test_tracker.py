@@ -190,12 +190,14 @@ def test_outputs_that_are_not_finite_are_no_face(output: str, found: CountedDete
     assert tracker.step(scene((300, 220, 200))) is not None
 
 
-def test_a_place_without_sense_loses_the_face_instead_of_the_memory(found: CountedDetector) -> None:
+@pytest.mark.parametrize("place", [(0, 0, 50), (0, 0, 1e5), (0, 0, -50), (90, 0, -2.5)])
+@pytest.mark.filterwarnings("error")
+def test_a_place_without_sense_is_no_face(found: CountedDetector, place: tuple[float, float, float]) -> None:
     sound = motion()
 
     def run(feeds: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
         outputs = dict(sound.run(feeds))
-        return {**outputs, "place": np.array([[0, 0, 50]], np.float32)}
+        return {**outputs, "place": np.array([place], np.float32)}
 
     tracker = Tracker(found, FunctionSession(run, sound.inputs, sound.outputs))
     assert [tracker.step(scene((300, 220, 200))) for _ in range(3)] == [None] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -68,7 +69,7 @@ class Tracked:
     def face(self) -> Face:
         """The crop that would have this face in its middle, at its proper size."""
         place = self.outputs["place"].astype(np.float64)
-        scale = np.exp(place[2])
+        scale = np.exp(min(place[2], 50.0))  # a size without sense stays a number, and is judged as such
         to_frame = _normalised(self.crop, self.pixels)
         x, y = to_frame.apply(place[:2] - (0.0, scale * HEAD_POINT_CM))
         return Face((float(x), float(y)), float(CROP_CM * scale * to_frame.scale), self.confidence)
@@ -171,7 +172,8 @@ class Tracker:
         finite = all(np.isfinite(array).all() for array in single.values())
         if not finite or confidence < self.threshold:
             return None
-        return Tracked(place, single, confidence, self._pixels)
+        tracked = Tracked(place, single, confidence, self._pixels)
+        return tracked if _inside(tracked.face, image) else None
 
     def _held(self, held: Face, wanted: Face) -> Face:
         """The crop of the next frame: the same one inside the dead zone, else a step towards the face."""
@@ -190,7 +192,8 @@ class Tracker:
 
 def _off(held: Face, wanted: Face) -> float:
     """How far a crop is off the face, in dead zones."""
-    return max(_apart(wanted, held) / DEAD_ZONE, abs(np.log(wanted.size / held.size)) / np.log(1 + DEAD_SCALE))
+    drift = abs(math.log(wanted.size / held.size))
+    return max(_apart(wanted, held) / DEAD_ZONE, drift / math.log(1 + DEAD_SCALE))
 
 
 def _apart(face: Face, other: Face) -> float:
@@ -202,7 +205,8 @@ def _inside(face: Face, image: Image) -> bool:
     """Whether the crop can show a face of this picture: its centre in it, neither tiny nor many times its size."""
     height, width = image.shape[:2]
     x, y = face.centre
-    return 0 <= x <= width and 0 <= y <= height and SMALLEST_CROP <= face.size <= 4 * max(height, width)
+    sized = SMALLEST_CROP <= face.size <= 4 * max(height, width)
+    return sized and 0 <= x <= width and 0 <= y <= height
 
 
 def _normalised(crop: Similarity, pixels: int) -> Similarity:
