@@ -80,11 +80,10 @@ class PointModel:
         """The source's head as the driver moves it.
 
         With a ``reference`` (the driver's first frame) only the change since then is taken over; without one the
-        driver's pose, expression and place are taken as they are, and the source keeps its scale.
+        driver's pose and expression are taken as they are, and the source keeps its place.
         """
         if reference is None:
-            place = np.array([driving.place[0], driving.place[1], source.place[2]], np.float32)
-            return self._limited(replace(source, pose=driving.pose, expression=driving.expression, place=place))
+            return self._limited(replace(source, pose=driving.pose, expression=driving.expression))
         ratio = source.scale / reference.scale
         change = driving.place - reference.place
         place = source.place + change * np.array([ratio, ratio, 1.0], np.float32)

@@ -1,0 +1,125 @@
+"""The studio family: its networks chained, from a source picture and a driving motion to a finished picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien import kernels
+from mien.bundle import Bundle
+from mien.errors import NoFace
+from mien.faces import CROP_CM, Face, NetworkDetector, Tracked, Tracker
+from mien.geometry import Similarity
+from mien.image import check_image, crop, to_tensor
+from mien.reenact.motion import Floats, Motion, PointModel, draw_openings
+from mien.sessions import Session
+
+Image = NDArray[np.uint8]
+
+SOURCE_CM = 30.0
+"""Side of the source crop on the head; the generator redraws nothing outside it."""
+
+CROP = 256
+LOOKS = ((0.0, 0.0, 1.0), (-0.03, 0.0, 1.03), (0.03, 0.0, 0.97), (0.0, -0.03, 0.95), (0.0, 0.03, 1.05))
+"""Offsets (shares of the side) and zooms of the crops whose motion is averaged for a source: it is read only once."""
+
+
+@dataclass(frozen=True)
+class StudioSource:
+    """A source portrait, read once.
+
+    ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of the 256 px source crop to pixels of the image. ``motion``: the
+    portrait's own, in the crop. ``shape``: (K, 3) cm, how this person differs from the mean head. ``points``: (K, 3).
+    ``features`` (1, 32, 64, 64) and ``identity`` (1, 64): of the appearance network.
+    """
+
+    image: Image
+    crop: Similarity
+    motion: Motion
+    shape: Floats
+    points: Floats
+    features: Floats
+    identity: Floats
+
+
+class StudioModel:
+    """The four networks and the point model of a bundle; holds nothing of any source or driver."""
+
+    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> None:
+        self.sessions = {
+            role: bundle.session(role, device=device, threads=threads, backend=backend)
+            for role in ("detector", "motion", "appearance", "generator")
+        }
+        names = ("points", "basis", "spread", "rigid", "pivot", "limits")
+        self.points = PointModel(*(np.asarray(bundle.array(name), np.float32) for name in names))
+
+    def tracker(self) -> Tracker:
+        """A tracker of its own for one clip or camera, over the shared networks."""
+        return Tracker(NetworkDetector(self.sessions["detector"]), self.sessions["motion"])
+
+    def source(self, image: Image) -> StudioSource:
+        """Read a portrait, uint8 (H, W, 3) RGB of any size. Raises ImageError, and NoFace where there is none."""
+        check_image(image)
+        tracked = self.tracker().step(image)
+        if tracked is None:
+            height, width = image.shape[:2]
+            raise NoFace(
+                f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
+                "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
+            )
+        face = tracked.face
+        place = Similarity.from_crop(face.centre, face.size * SOURCE_CM / CROP_CM, CROP)
+        motion = self._settled(image, face)
+        shape = self.points.shape_of(motion)
+        tensor = to_tensor(crop(image, place, CROP))
+        seen = self.sessions["appearance"].run({"image": tensor})
+        points = self.points.project(motion, shape)
+        return StudioSource(image.copy(), place, motion, shape, points, seen["features"], seen["identity"])
+
+    def _settled(self, image: Image, face: Face) -> Motion:
+        """The mean over a few crops of what the motion network says, in coordinates of the source crop."""
+        size = motion_size(self.sessions["motion"])
+        x, y = face.centre
+        places = [
+            Similarity.from_crop((x + dx * face.size, y + dy * face.size), face.size * zoom, size)
+            for dx, dy, zoom in LOOKS
+        ]
+        batch = np.concatenate([to_tensor(crop(image, place, size)) for place in places])
+        outputs = self.sessions["motion"].run({"image": batch})
+        frame = Similarity.from_crop(face.centre, face.size * SOURCE_CM / CROP_CM, size)
+        seen = [
+            Tracked(place, {k: v[i] for k, v in outputs.items()}, 1.0, size).seen_from(frame).outputs
+            for i, place in enumerate(places)
+        ]
+        mean = {k: np.mean([one[k] for one in seen], 0).astype(np.float32) for k in seen[0]}
+        return Motion(mean["pose"], mean["place"], mean["expression"], mean["landmarks"])
+
+    def motion(self, tracked: Tracked) -> Motion:
+        """A driver's motion; place and landmarks in pixels of the frame, so that it does not matter where the crop is."""
+        out = tracked.outputs
+        place, landmarks = tracked.place.astype(np.float32), tracked.landmarks.astype(np.float32)
+        return Motion(out["pose"], place, out["expression"], landmarks)
+
+    def render(self, source: StudioSource, motion: Motion) -> Image:
+        """The portrait with another motion (in the source crop's coordinates): a new picture of the source's size."""
+        points = self.points.project(motion, source.shape)
+        maps = self.sessions["generator"].run(
+            {
+                "features": source.features,
+                "identity": source.identity,
+                "source_points": source.points[None],
+                "driving_points": points[None],
+                "openings": draw_openings(points)[None],
+            }
+        )
+        return kernels.warp_blend(
+            source.image, maps["flow"][0], maps["visible"][0, 0], maps["paint"][0], maps["mask"][0, 0],
+            source.crop.matrix,
+        )  # fmt: skip
+
+
+def motion_size(session: Session) -> int:
+    """Side in pixels of the crop that the motion network takes."""
+    return int(next(spec.shape for spec in session.inputs if spec.name == "image")[-1])

@@ -1,0 +1,119 @@
+"""The studio networks: shapes, folding, the flow prior against a plain sum, and export with parity."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mien_export import graphs
+from mien_export.networks import studio
+from mien_export.onnx_export import ParityError, compare, export
+
+SIZES = studio.StudioSizes(landmarks=102, points=120, expressions=5)
+
+
+@pytest.fixture(autouse=True)
+def steady() -> None:
+    torch.manual_seed(5)
+
+
+def stirred(module: nn.Module) -> nn.Module:
+    """With statistics that are not those of a fresh normalisation, or folding would be tested on nothing."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.uniform_(-0.3, 0.3)
+            layer.running_var.uniform_(0.5, 1.5)
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.uniform_(layer.bias, -0.2, 0.2)
+    return module.eval()
+
+
+def generator_inputs(points: int = 120) -> dict[str, torch.Tensor]:
+    spots = torch.rand(1, points, 3) * 1.6 - 0.8
+    spots[..., 2] = torch.rand(1, points)
+    moved = spots + torch.cat([torch.randn(1, points, 2) * 0.05, torch.zeros(1, points, 1)], -1)
+    return {
+        "features": torch.randn(1, 32, 64, 64),
+        "identity": torch.nn.functional.normalize(torch.randn(1, 64), dim=1),
+        "source_points": spots,
+        "driving_points": moved,
+        "openings": torch.rand(1, 2, 128, 128),
+    }
+
+
+def test_folding_changes_no_output() -> None:
+    network = stirred(studio.Appearance())
+    image = torch.rand(1, 3, 256, 256)
+    with torch.no_grad():
+        for ours, theirs in zip(graphs.folded(network)(image), network(image), strict=True):
+            assert (ours - theirs).abs().max() < 1e-4
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in graphs.folded(network).modules())
+
+
+def test_soft_argmax_finds_a_peak() -> None:
+    maps = torch.zeros(1, 1, 36, 36)
+    maps[0, 0, 9, 27] = 50
+    np.testing.assert_allclose(studio.soft_argmax(maps)[0, 0], [(27.5 / 18) - 1, (9.5 / 18) - 1], atol=1e-5)
+
+
+def test_one_level_of_the_prior_is_the_plain_weighted_mean() -> None:
+    prior = studio.FlowPrior(16, (0.2, 0.2, 0.2), (0.3, 1e30, 1e30))
+    inputs = generator_inputs(20)
+    source, driving = inputs["source_points"], inputs["driving_points"]
+    flow, density = prior(source, driving)
+    axis = (torch.arange(16) + 0.5) / 8 - 1
+    cells = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    apart = (cells[:, :, None] - driving[0, :, :2]).square().sum(-1)
+    weights = torch.exp(-apart / (2 * 0.2**2)) * driving[0, :, 2]
+    expected = (weights[..., None] * (source - driving)[0, :, :2]).sum(2) / (weights.sum(2) + 0.3)[..., None]
+    assert (flow[0].permute(1, 2, 0) - expected).abs().max() < 1e-5
+    assert (density[0, 0] - weights.sum(2) / (weights.sum(2) + 0.3)).abs().max() < 1e-5
+
+
+def test_the_prior_moves_points_where_they_came_from() -> None:
+    inputs = generator_inputs(60)
+    flow, _ = studio.FlowPrior()(inputs["source_points"], inputs["driving_points"])
+    still, _ = studio.FlowPrior()(inputs["source_points"], inputs["source_points"])
+    assert still.abs().max() == 0 and flow.abs().max() > 0.01
+
+
+def test_the_crops_edge_never_moves() -> None:
+    out = stirred(studio.Generator())(**generator_inputs())
+    edge = torch.cat([out.flow[..., 0, :], out.flow[..., -1, :], out.flow[..., 0], out.flow[..., -1]], -1)
+    assert edge.abs().max() < 0.1 * out.flow.abs().max()
+
+
+def test_without_motion_the_composition_is_the_source() -> None:
+    source = torch.rand(1, 3, 256, 256)
+    zero = torch.zeros(1, 2, 128, 128)
+    sure = torch.full((1, 1, 256, 256), 40.0)
+    out = studio.GeneratorOutput(zero, sure, torch.zeros_like(source), sure, zero[..., :64, :64])
+    assert (studio.compose(source, out) - source).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("role", ["detector", "motion", "appearance", "generator"])
+def test_every_graph_exports_with_parity(role: str) -> None:
+    made = {
+        "detector": (graphs.DetectorGraph(stirred(studio.Detector())), {"image": torch.rand(1, 3, 192, 192)}),
+        "motion": (graphs.MotionGraph(stirred(studio.Motion(SIZES))), {"image": torch.rand(2, 3, 144, 144)}),
+        "appearance": (graphs.AppearanceGraph(stirred(studio.Appearance())), {"image": torch.rand(1, 3, 256, 256)}),
+        "generator": (graphs.GeneratorGraph(stirred(studio.Generator())), generator_inputs()),
+    }
+    outputs = {
+        "detector": ("scores", "crops"),
+        "motion": ("confidence", "pose", "place", "expression", "landmarks"),
+        "appearance": ("features", "identity"),
+        "generator": ("flow", "visible", "paint", "mask"),
+    }
+    module, inputs = made[role]
+    exported = export(module, inputs, outputs[role], batch="batch" if role == "motion" else None)
+    assert exported.largest < 1e-4
+    assert [c.name for c in exported.comparisons] == list(outputs[role])
+
+
+def test_a_wrong_network_is_refused_with_both_values_shown() -> None:
+    module = graphs.AppearanceGraph(stirred(studio.Appearance()))
+    inputs = {"image": torch.rand(1, 3, 256, 256)}
+    exported = export(module, inputs, ("features", "identity"))
+    with pytest.raises(ParityError, match="differs from torch"):
+        compare(exported.model, inputs, {"identity": torch.zeros(1, 64), "features": torch.zeros(1, 32, 64, 64)})

@@ -1,0 +1,98 @@
+"""The point model: projection, a person's own shape, transfer, and the openings drawn from points."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.geometry import rotation
+from mien.reenact.motion import MOST_TURN, Motion, PointModel, draw_openings
+
+LANDMARKS, POINTS, VALUES = 102, 120, 3
+
+
+@pytest.fixture
+def model() -> PointModel:
+    rng = np.random.default_rng(3)
+    points = rng.normal(0, 4, (POINTS, 3)).astype(np.float32)
+    basis = rng.normal(0, 0.3, (POINTS, 3, VALUES)).astype(np.float32)
+    spread = np.zeros((POINTS, LANDMARKS), np.float32)
+    spread[:LANDMARKS] = np.eye(LANDMARKS)
+    spread[LANDMARKS:, 0] = 1
+    rigid = np.ones(POINTS, np.float32)
+    limits = np.array([[-1] * VALUES, [1] * VALUES], np.float32)
+    return PointModel(points, basis, spread, rigid, np.zeros(3, np.float32), limits)
+
+
+def motion_at(model: PointModel, pose=(0.2, -0.1, 0.05), place=(0.1, -0.2, -2.5), expression=(0.3, -0.2, 0.1)) -> Motion:
+    motion = Motion(*(np.array(v, np.float32) for v in (pose, place, expression)), np.zeros((LANDMARKS, 2), np.float32))
+    where = model.project(motion, np.zeros_like(model.points))[:LANDMARKS, :2]
+    return replace(motion, landmarks=where)
+
+
+def test_projection_is_the_weak_perspective_of_the_contract(model: PointModel) -> None:
+    motion = motion_at(model)
+    head = (model.points[7] + model.basis[7] @ motion.expression) @ rotation(*motion.pose).T
+    expected = np.exp(-2.5) * head[:2] * (1, -1) + (0.1, -0.2)
+    np.testing.assert_allclose(model.project(motion, np.zeros_like(model.points))[7, :2], expected, atol=1e-5)
+
+
+def test_turning_to_the_subjects_left_moves_the_nose_to_the_right(model: PointModel) -> None:
+    nose = replace(model, points=np.tile(np.array([[0, 0, 10]], np.float32), (POINTS, 1)), basis=model.basis * 0)
+    straight, turned = (nose.project(motion_at(nose, pose=(yaw, 0, 0)), nose.points * 0)[0, 0] for yaw in (0.0, 0.4))
+    assert turned > straight
+
+
+def test_the_shape_of_the_mean_head_is_nothing(model: PointModel) -> None:
+    assert np.abs(model.shape_of(motion_at(model))).max() < 1e-4
+
+
+def test_with_their_own_shape_points_fall_on_the_landmarks(model: PointModel) -> None:
+    motion = motion_at(model)
+    rng = np.random.default_rng(0)
+    motion = replace(motion, landmarks=motion.landmarks + rng.normal(0, 0.02, (LANDMARKS, 2)).astype(np.float32))
+    placed = model.project(motion, model.shape_of(motion))
+    np.testing.assert_allclose(placed[:LANDMARKS, :2], motion.landmarks, atol=1e-5)
+
+
+def test_relative_transfer_of_an_unmoved_driver_leaves_the_source(model: PointModel) -> None:
+    source, driver = motion_at(model), motion_at(model, pose=(0.5, 0.1, 0), place=(300, 200, 3), expression=(1, 1, 1))
+    moved = model.transfer(source, driver, driver)
+    for name in ("pose", "place", "expression"):
+        np.testing.assert_allclose(getattr(moved, name), getattr(source, name), atol=1e-5)
+
+
+def test_relative_transfer_measures_the_drivers_way_in_heads(model: PointModel) -> None:
+    source = motion_at(model, place=(0, 0, np.log(0.05)))
+    first = motion_at(model, place=(100, 100, np.log(10)))
+    then = motion_at(model, place=(120, 90, np.log(11)))
+    moved = model.transfer(source, then, first)
+    np.testing.assert_allclose(moved.place, [0.1, -0.05, np.log(0.055)], atol=1e-5)
+
+
+def test_transfer_stays_where_the_networks_have_been_trained(model: PointModel) -> None:
+    source, driver = motion_at(model), motion_at(model, pose=(3, -3, 0), expression=(9, -9, 0))
+    moved = model.transfer(source, driver, None)
+    assert np.abs(moved.pose).max() <= MOST_TURN + 1e-6
+    assert moved.expression.tolist() == [1, -1, 0]
+
+
+def test_absolute_transfer_takes_the_drivers_pose_and_keeps_the_sources_place(model: PointModel) -> None:
+    source, driver = motion_at(model), motion_at(model, pose=(0.5, 0.1, 0), place=(300, 200, 3))
+    moved = model.transfer(source, driver, None)
+    np.testing.assert_allclose(moved.pose, driver.pose)
+    np.testing.assert_allclose(moved.place, source.place)
+
+
+def test_openings_fill_the_rings() -> None:
+    points = np.zeros((LANDMARKS, 3), np.float32)
+    for ring, middle in (((*range(60, 68), *range(80, 88)), (0, 0.5)), ((*range(36, 42), *range(68, 74)), (-0.5, -0.5))):
+        half = len(ring) * 8 // 16 if len(ring) == 16 else 6
+        order = [v for pair in zip(ring[:half], ring[half:], strict=True) for v in pair]
+        angle = np.arange(len(order)) / len(order) * 2 * np.pi
+        points[order, :2] = np.stack([np.cos(angle), np.sin(angle)], 1) * 0.2 + middle
+    maps = draw_openings(points, 128)
+    assert maps.shape == (2, 128, 128) and maps.dtype == np.float32
+    assert maps[0, 96, 64] == 1 and maps[0, 20, 64] == 0
+    assert maps[1, 32, 32] == 1 and maps[1, 96, 64] == 0
+    assert abs(maps[0].sum() - np.pi * (0.2 * 64) ** 2) < 60
