@@ -39,7 +39,7 @@ def _tile(rng: Generator, style: int) -> Floats:
         warp = [_smooth(rng.standard_normal((TILE, TILE)), 5.0) * 150 for _ in range(2)]
         tile = _wrap(tile, columns + warp[0], rows + warp[1])
     low, high = np.quantile(tile, (0.02, 0.98))
-    return np.clip((tile - low) / (high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((tile - low) / (high - low), 0, 1), np.float32)
 
 
 def _fibres(rng: Generator, width: float, length: float) -> Floats:
@@ -53,7 +53,9 @@ def _fibres(rng: Generator, width: float, length: float) -> Floats:
 
 
 def _smooth(noise: NDArray[np.float64], sigma: float) -> Floats:
-    return np.asarray(cv2.GaussianBlur(noise.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_WRAP), np.float32)
+    pad = int(4 * sigma)
+    wide = np.pad(noise.astype(np.float32), pad, mode="wrap")
+    return np.asarray(cv2.GaussianBlur(wide, (0, 0), sigma)[pad:-pad, pad:-pad], np.float32)
 
 
 def _wrap(tile: Floats, columns: Floats, rows: Floats) -> Floats:
