@@ -1,0 +1,102 @@
+"""Tiny ONNX networks and bundles, made in a moment, for tests of whatever loads or runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from mien.bundle import Bundle, Licence, Manifest, NetworkSpec, Parity, TensorInfo, write_bundle
+
+OPSET = 20
+
+
+def serialized(graph: onnx.GraphProto) -> bytes:
+    """The graph as an ONNX file's bytes, checked."""
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def scale_model(factor: float = 2.0, size: int | str = 8) -> bytes:
+    """``image`` (N, 3, size, size) float32 -> ``scaled``, the same times ``factor``."""
+    weight = numpy_helper.from_array(np.full((1, 3, 1, 1), factor, np.float32), "weight")
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["image", "weight"], ["scaled"])],
+        "scale",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, size, size])],
+        [helper.make_tensor_value_info("scaled", TensorProto.FLOAT, ["N", 3, size, size])],
+        [weight],
+    )
+    return serialized(graph)
+
+
+def failing_model() -> bytes:
+    """``values`` (4,) float32 and ``shape`` (1,) int64 -> ``out`` of that shape: fails while running for most shapes."""
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["values", "shape"], ["out"])],
+        "reshape",
+        [
+            helper.make_tensor_value_info("values", TensorProto.FLOAT, [4]),
+            helper.make_tensor_value_info("shape", TensorProto.INT64, [1]),
+        ],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["M"])],
+    )
+    return serialized(graph)
+
+
+def conv_model(channels: int = 4, side: int = 16) -> bytes:
+    """``image`` (1, 3, side, side) -> 3x3 convolution with ReLU -> ``features`` (1, channels, side, side)."""
+    weight = numpy_helper.from_array(np.full((channels, 3, 3, 3), 0.1, np.float32), "weight")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "weight"], ["raw"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["raw"], ["features"]),
+        ],
+        "conv",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, side, side])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, channels, side, side])],
+        [weight],
+    )
+    return serialized(graph)
+
+
+def external_model(location: str = "weights.bin") -> bytes:
+    """The scale model with its weight in another file, which is what a bundle must refuse."""
+    model = onnx.load_from_string(scale_model())
+    weight = model.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=location)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def scale_spec(role: str = "motion", file: str = "motion.onnx", size: int = 8) -> NetworkSpec:
+    """What a manifest says about `scale_model`."""
+    image = TensorInfo("image", "float32", ("N", 3, size, size), "NCHW", "RGB", (0.0, 1.0))
+    scaled = TensorInfo("scaled", "float32", ("N", 3, size, size), "NCHW")
+    return NetworkSpec(role, file, "fp32", OPSET, (image,), (scaled,), Parity("by hand", 0.0, 1e-4))
+
+
+def tiny_manifest(*networks: NetworkSpec) -> Manifest:
+    """A manifest of networks (one `scale_spec` unless given), not yet with hashes."""
+    return Manifest(
+        name="tiny",
+        task="reenact",
+        family="tiny",
+        licence=Licence("Apache-2.0", "Apache-2.0"),
+        origin="Made by hand for a test.",
+        networks={spec.role: spec for spec in networks or (scale_spec(),)},
+        extra={"expressions": ("jaw", "lids"), "crop_cm": 24.0},
+    )
+
+
+def tiny_bundle(path: Path, arrays: Mapping[str, NDArray[np.generic]] | None = None) -> Bundle:
+    """A bundle of one network, ``motion``, which doubles its picture; a folder, or a zip by the suffix."""
+    return write_bundle(path, tiny_manifest(), {"motion": scale_model()}, arrays)
