@@ -6,17 +6,17 @@ says how much clips move: python -m benchmarks.judge CLIP... --models FOLDER
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import av
 import cv2
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+import typer
 
 from benchmarks import measure
 
@@ -280,22 +280,20 @@ def show_ranges(clips: Mapping[str, Measures]) -> None:
     measure.show("5th to 95th percentile range (in brackets: not counted)", ["quantity", *clips], lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure clips and say which quantities count for them."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("clips", nargs="+", type=Path)
-    parser.add_argument("--models", type=Path, required=True, help=f"folder with {YUNET} and {FACE_MESH}")
-    parser.add_argument("--cache", type=Path, help="folder for the measures, so that a clip is measured once")
-    parser.add_argument("--json", type=Path, help="write the ranges here")
-    options = parser.parse_args(arguments)
-    judge = Judge.from_folder(options.models)
-    clips = {clip.stem: judge.measure_clip(clip, options.cache) for clip in options.clips}
-    show_ranges(clips)
-    if options.json:
-        ranges = {name: {q: spread(v) for q, v in clip.quantities().items()} for name, clip in clips.items()}
-        measure.write_json(options.json.stem, {"ranges": ranges, "least_range": LEAST_RANGE}, options.json.parent)
-    return 0
+def main(
+    clips: Annotated[list[Path], typer.Argument(help="video files")],
+    models: Annotated[Path, typer.Option(help=f"folder with {YUNET} and {FACE_MESH}, as `mien pull` keeps them")],
+    cache: Annotated[Path | None, typer.Option(help="folder for measures, so that a clip is measured once")] = None,
+    json: Annotated[Path | None, typer.Option(help="write the ranges here")] = None,
+) -> None:
+    """Measure how much clips move, and say which quantities count for them."""
+    judge = Judge.from_folder(models)
+    measured = {clip.stem: judge.measure_clip(clip, cache) for clip in clips}
+    show_ranges(measured)
+    if json:
+        ranges = {name: {q: spread(v) for q, v in clip.quantities().items()} for name, clip in measured.items()}
+        measure.write_json(json.stem, {"ranges": ranges, "least_range": LEAST_RANGE}, json.parent)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

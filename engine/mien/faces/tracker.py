@@ -205,8 +205,8 @@ def _inside(face: Face, image: Image) -> bool:
     """Whether the crop can show a face of this picture: its centre in it, neither tiny nor many times its size."""
     height, width = image.shape[:2]
     x, y = face.centre
-    sized = SMALLEST_CROP <= face.size <= 4 * max(height, width)
-    return sized and 0 <= x <= width and 0 <= y <= height
+    sized = bool(SMALLEST_CROP <= face.size <= 4 * max(height, width))
+    return sized and bool(0 <= x <= width and 0 <= y <= height)
 
 
 def _normalised(crop: Similarity, pixels: int) -> Similarity:

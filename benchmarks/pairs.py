@@ -1,0 +1,142 @@
+"""Held-out rendered pairs, two frames of one head: what mien makes of the one for the other, and the right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.geometry import Similarity
+from mien.image import to_tensor
+from mien.reenact.motion import Motion, draw_openings
+from mien.reenact.studio import StudioModel, StudioSource
+
+Image = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+SIDE, FLOW_SIDE = 256, 128
+NOT_HEAD = (0, 14, 15, 16)
+"""Labels of CelebAMask-HQ that do not turn with the head: background, neck, necklace, clothes."""
+OPENINGS = (range(36, 42), range(42, 48), range(48, 60))
+"""Landmarks around each eye and the mouth."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How near one result comes to the right answer; PSNR in dB, flow in pixels of 128 x 128."""
+
+    head: float
+    head_of_copy: float
+    features: float
+    """Eyes and mouth."""
+    features_of_copy: float
+    flow: float
+    """Mean error on the head where the driving frame's point is seen in the source."""
+    still: float
+    """The same for no flow at all: how far things move."""
+
+
+def judge_pairs(model: StudioModel, shards: Sequence[Path], most: int) -> Iterator[Score]:
+    """Scores of up to ``most`` pairs, evenly over the shards; pairs in which mien sees no face are left out."""
+    share = -(-most // len(shards))
+    for shard in shards:
+        arrays = {p.stem: np.load(p, mmap_mode="r") for p in shard.glob("*.npy")}
+        for scene in range(min(share, len(arrays["rgb"]))):
+            here, there = scene % 3, (scene + 1 + scene // 3 % 2) % 3
+            score = judge_pair(model, {name: array[scene] for name, array in arrays.items()}, here, there)
+            if score is not None:
+                yield score
+
+
+def judge_pair(model: StudioModel, scene: dict[str, npt.NDArray[np.generic]], here: int, there: int) -> Score | None:
+    """One scene's frame ``here`` moved as ``there``; None where mien sees no face."""
+    picture, answer = (np.ascontiguousarray(scene["rgb"][frame], np.uint8) for frame in (here, there))
+    source, driving = read(model, picture), read(model, answer)
+    if source is None or driving is None:
+        return None
+    portrait = prepare(model, picture, source)
+    result = model.render(portrait, driving)
+    flow = flow_of(model, portrait, driving)
+    truth = np.asarray(scene["flow"][there, here], np.float32).transpose(2, 0, 1)
+    head = ~np.isin(scene["labels"][there], NOT_HEAD)
+    seen = (np.asarray(scene["visible"][there, here]) > 127) & head[::2, ::2]
+    features = around_openings(np.asarray(scene["landmarks"][there], np.float32))
+    return Score(
+        decibel(result, answer, head),
+        decibel(picture, answer, head),
+        decibel(result, answer, features),
+        decibel(picture, answer, features),
+        flow_error(flow, truth, seen),
+        flow_error(np.zeros_like(flow), truth, seen),
+    )
+
+
+def read(model: StudioModel, picture: Image) -> Motion | None:
+    """What mien's own tracker and motion network say, in coordinates of the whole picture; None without a face."""
+    tracked = model.tracker().step(picture)
+    if tracked is None:
+        return None
+    out = tracked.seen_from(Similarity.from_crop((SIDE / 2, SIDE / 2), SIDE, tracked.pixels)).outputs
+    return Motion(out["pose"], out["place"], out["expression"], out["landmarks"])
+
+
+def prepare(model: StudioModel, picture: Image, motion: Motion) -> StudioSource:
+    """The picture as a source whose crop is the whole of it (the renderer frames heads as mien crops them)."""
+    shape = model.points.shape_of(motion)
+    seen = model.sessions["appearance"].run({"image": to_tensor(picture)})
+    whole = Similarity.from_crop((SIDE / 2, SIDE / 2), SIDE, SIDE)
+    points = model.points.project(motion, shape)
+    return StudioSource(picture, whole, motion, shape, points, seen["features"], seen["identity"])
+
+
+def flow_of(model: StudioModel, source: StudioSource, driving: Motion) -> npt.NDArray[np.float32]:
+    """(2, 128, 128): the generator's flow, in normalised crop units."""
+    points = model.points.project(driving, source.shape)
+    feeds = {
+        "features": source.features,
+        "identity": source.identity,
+        "source_points": source.points[None],
+        "driving_points": points[None],
+        "openings": draw_openings(points)[None],
+    }
+    return np.asarray(model.sessions["generator"].run(feeds)["flow"][0], np.float32)
+
+
+def flow_error(flow: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], seen: Mask) -> float:
+    """Mean length of the difference of two flows (2, h, w) under a mask, in pixels; NaN for an empty mask."""
+    apart = np.linalg.norm(flow - truth, axis=0)[seen]
+    return float(apart.mean() * flow.shape[-1] / 2) if apart.size else float("nan")
+
+
+def around_openings(landmarks: npt.NDArray[np.float32]) -> Mask:
+    """(256, 256): the hulls of eyes and mouth, 7 pixels wider, from (L, 2) landmarks in normalised coordinates."""
+    drawn = np.zeros((SIDE, SIDE), np.uint8)
+    pixels = np.round((landmarks + 1) * (SIDE / 2) - 0.5).astype(np.int32)
+    for part in OPENINGS:
+        cv2.fillConvexPoly(drawn, cv2.convexHull(pixels[list(part)]), 1)
+    return np.asarray(cv2.dilate(drawn, np.ones((15, 15), np.uint8)), np.bool_)
+
+
+def decibel(result: Image, answer: Image, where: Mask | None = None) -> float:
+    """PSNR of a picture, or of the pixels of it under a mask; 99 for equal ones, NaN for an empty mask."""
+    apart = result.astype(np.float64) - answer
+    apart = apart if where is None else apart[where]
+    if not apart.size:
+        return float("nan")
+    mean = float(np.square(apart).mean())
+    return min(99.0, 10 * float(np.log10(255**2 / mean))) if mean > 0 else 99.0
+
+
+def summary(scores: Sequence[Score]) -> dict[str, dict[str, float]]:
+    """Mean and median of every score, and of what is gained above copying the source."""
+    columns = {f.name: np.array([getattr(score, f.name) for score in scores]) for f in fields(Score)}
+    columns["head, gained"] = columns["head"] - columns["head_of_copy"]
+    columns["features, gained"] = columns["features"] - columns["features_of_copy"]
+    return {
+        "mean": {name: float(np.nanmean(values)) for name, values in columns.items()},
+        "median": {name: float(np.nanmedian(values)) for name, values in columns.items()},
+    }

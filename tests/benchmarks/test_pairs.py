@@ -1,0 +1,55 @@
+"""Scores of rendered pairs: what is compared where, and in which units."""
+
+import numpy as np
+import pytest
+
+from benchmarks import pairs
+
+
+def test_decibel_of_a_known_error() -> None:
+    answer = np.full((8, 8, 3), 100, np.uint8)
+    result = answer.copy()
+    result[:4] += 10
+    assert pairs.decibel(result, answer) == pytest.approx(10 * np.log10(255**2 / 50))
+    where = np.zeros((8, 8), np.bool_)
+    where[:2] = True
+    assert pairs.decibel(result, answer, where) == pytest.approx(10 * np.log10(255**2 / 100))
+    assert pairs.decibel(result, answer, ~where) > pairs.decibel(result, answer, where)
+
+
+def test_decibel_of_equal_pictures_and_of_nothing() -> None:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    assert pairs.decibel(picture, picture) == 99
+    assert np.isnan(pairs.decibel(picture, picture, np.zeros((4, 4), np.bool_)))
+
+
+def test_flow_error_is_in_pixels_of_the_flow() -> None:
+    truth = np.zeros((2, 128, 128), np.float32)
+    flow = truth.copy()
+    flow[0] = 3 * 2 / 128
+    flow[1] = 4 * 2 / 128
+    seen = np.zeros((128, 128), np.bool_)
+    seen[5, 5] = True
+    flow[:, 9, 9] = 100
+    assert pairs.flow_error(flow, truth, seen) == pytest.approx(5)
+    assert np.isnan(pairs.flow_error(flow, truth, ~np.ones_like(seen)))
+
+
+def test_around_openings_covers_eyes_and_mouth_and_little_else() -> None:
+    landmarks = np.zeros((102, 2), np.float32)
+    for part, x, y in zip(pairs.OPENINGS, (-0.4, 0.4, 0.0), (-0.2, -0.2, 0.5), strict=True):
+        angle = np.linspace(0, 2 * np.pi, len(part), endpoint=False)
+        landmarks[list(part)] = np.stack([x + 0.1 * np.cos(angle), y + 0.05 * np.sin(angle)], 1)
+    mask = pairs.around_openings(landmarks)
+    for x, y in ((-0.4, -0.2), (0.4, -0.2), (0.0, 0.5)):
+        assert mask[int((y + 1) * 128), int((x + 1) * 128)]
+    assert not mask[128, 128]
+    assert 0.01 < mask.mean() < 0.1
+
+
+def test_summary_gives_what_is_gained_above_a_copy() -> None:
+    scores = [pairs.Score(25, 18, 22, 15, 2, 12), pairs.Score(27, 18, 24, 15, 4, 12)]
+    table = pairs.summary(scores)
+    assert table["mean"]["head, gained"] == pytest.approx(8)
+    assert table["median"]["features, gained"] == pytest.approx(8)
+    assert table["mean"]["flow"] == pytest.approx(3)
