@@ -37,7 +37,7 @@ def scale_model(factor: float = 2.0, size: int | str = 8) -> bytes:
 
 
 def failing_model() -> bytes:
-    """``values`` (4,) float32 and ``shape`` (1,) int64 -> ``out`` of that shape: fails while running for most shapes."""
+    """``values`` (4,) float32 and ``shape`` (1,) int64 -> ``out`` of that shape: fails while running for most."""
     graph = helper.make_graph(
         [helper.make_node("Reshape", ["values", "shape"], ["out"])],
         "reshape",
