@@ -1,6 +1,7 @@
 """Makes every odd video that the tests need, at test time, with PyAV: nothing binary lies in the repository."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def write_video(
         video = output.add_stream(codec, rate=rate, options={**_FAST.get(codec, {}), **(options or {})})
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt = pixels
+        video.codec_context.thread_count = 1
         video.codec_context.time_base = time_base or 1 / rate
         if pixels.startswith("gray"):
             video.codec_context.color_range = 2  # grey is written at full range; say so, as H.264 assumes the other
@@ -110,12 +112,33 @@ def truncated(source: Path, path: Path, share: float) -> Path:
     return path
 
 
-def read_video(path: Path) -> tuple[list[Picture], list[int], av.video.stream.VideoStream]:
-    """All pictures (RGB), their timestamps, and the closed stream, as plain PyAV sees them."""
+@dataclass(frozen=True)
+class Clip:
+    """A whole video as plain PyAV sees it."""
+
+    images: list[Picture]
+    times: list[Fraction]
+    """Seconds."""
+    rate: Fraction | None
+    duration: Fraction
+    """Seconds."""
+    codec: str
+    pixels: str | None
+
+
+def read_video(path: Path) -> Clip:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
+        base = stream.time_base or Fraction(0)
         frames = list(container.decode(stream))
-        return [f.to_ndarray(format="rgb24") for f in frames], [f.pts for f in frames], stream
+        return Clip(
+            images=[f.to_ndarray(format="rgb24") for f in frames],
+            times=[f.pts * base for f in frames],
+            rate=stream.average_rate,
+            duration=(stream.duration or 0) * base,
+            codec=stream.codec_context.name,
+            pixels=stream.codec_context.pix_fmt,
+        )
 
 
 def audio_packets(path: Path) -> list[tuple[bytes, float]]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import VideoError
+from mien.image import load_image
 from mien.stream.decoding import VideoReader
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -148,13 +149,13 @@ class FolderSource(_Closing):
         self.rate = rate
         self.time_base = 1 / rate
         self.frame_count: int | None = len(self._files)
-        self._first = _load(self._files[0])
+        self._first = load_image(self._files[0])
         self.size = (self._first.shape[1], self._first.shape[0])
 
     def __iter__(self) -> Iterator[SourceFrame]:
         for index in range(self._next, len(self._files)):
             self._next = index + 1
-            image = self._first if index == 0 else _load(self._files[index])
+            image = self._first if index == 0 else load_image(self._files[index])
             yield SourceFrame(image, index, index, self.time_base, float(index * self.time_base), 1)
 
     def close(self) -> None:
@@ -177,12 +178,6 @@ def _natural(name: str) -> tuple[list[int | str], str]:
     # re.split puts text at even and digits at odd places, so two names are compared number with number.
     parts = re.split(r"(\d+)", name)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
-
-
-def _load(path: Path) -> NDArray[np.uint8]:
-    from mien.image import load_image
-
-    return load_image(path)
 
 
 class CameraSource(_Closing):
