@@ -1,0 +1,15 @@
+"""The C++ kernels: C-contiguous arrays in, the result written into `out`. mien.kernels checks them first."""
+
+from mien.kernels.protocol import Bytes, Floats, Matrix
+
+def blend(out: Bytes, frame: Bytes, patch: Bytes, mask: Bytes | Floats, to_patch: Matrix, feather: float) -> None: ...
+def warp_blend(
+    out: Bytes,
+    source: Bytes,
+    flow: Floats,
+    visible: Floats,
+    paint: Floats,
+    mask: Floats,
+    to_crop: Matrix,
+    to_source: Matrix,
+) -> None: ...
