@@ -80,7 +80,7 @@ def sample_expression(rng: Generator) -> dict[str, float]:
     def act(strength: float, lopsided: float = 0.12, **shares: float) -> None:
         for name, share in shares.items():
             value = strength * share
-            if f"{name}_L" in _SIDED:
+            if name in _SIDED:
                 tilt = rng.normal(0, lopsided)
                 face[f"{name}_L"] = face.get(f"{name}_L", 0) + value * (1 + tilt)
                 face[f"{name}_R"] = face.get(f"{name}_R", 0) + value * (1 - tilt)
@@ -124,9 +124,10 @@ def sample_expression(rng: Generator) -> dict[str, float]:
     return face
 
 
-_SIDED = frozenset(
-    f"{n}_L"
-    for n in ["browDown", "browInnerUp", "browOuterUp", "cheekPuff", "cheekRaiser", "cheekSquint", "eyeBlink", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress", "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer"]
+_SIDED = (
+    "browDown", "browInnerUp", "browOuterUp", "cheekPuff", "cheekRaiser", "cheekSquint", "eyeBlink", "eyeSquint",
+    "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress", "mouthSmile", "mouthStretch",
+    "mouthUpperUp", "noseSneer",
 )  # fmt: skip
 _SMALL = (
     "cheekPuff", "cheekRaiser", "eyeSquint", "jawForward", "mouthPress", "mouthRollLower", "mouthRollUpper",

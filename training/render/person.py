@@ -27,8 +27,8 @@ class Person:
 
     shape (V, 3): neutral, this person's identity, cm; follow (V,): head vertex whose expression a vertex takes, or -1;
     head_weight (V,): 1 turns with the head, 0 stays with the shoulders; eyes (2, 3): eyeball centres, left, right.
-    triangles, uv_triangles (T, 3); part_of (T,); label_of (P,), -1: by the label map; material (P, 4): gloss, softness, two_sided, eyeball;
-    one_sided (P,); cutout (P, 3) as in `rasterise`.
+    triangles, uv_triangles (T, 3); part_of (T,); label_of (P,), -1: by the label map; material (P, 4): gloss,
+    softness, two_sided, eyeball; one_sided (P,); cutout (P, 3) as in `rasterise`.
     """
 
     shape: Floats
@@ -60,9 +60,9 @@ def build_person(
 ) -> Person:
     """Join head and props.
 
-    identity (100,) standard deviations; textures (h, w, 4) uint8 RGBA by the names of `head.surfaces` (a surface without
-    one is left out); tongue_drop: cm the tongue sinks when the jaw opens fully. Props are modelled on the mean head and
-    take over the identity of the skin nearby.
+    identity (100,) standard deviations; textures (h, w, 4) uint8 RGBA by the names of `head.surfaces` (a surface
+    without one is left out); tongue_drop: cm the tongue sinks when the jaw opens fully. Props are modelled on
+    the mean head and take over the identity of the skin nearby.
     """
     shape = head.shape(identity)
     shift = shape - head.neutral

@@ -22,6 +22,7 @@ from training.render.lights import Lights, sample_lights
 from training.render.looks import sample_look
 from training.render.motion import Motion, sample_motions
 from training.render.person import Person, build_person, head_weights
+from training.render.props import Wardrobe, make_props
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -70,6 +71,7 @@ class Studio:
         self.head = head
         self.shapes = Blendshapes.from_dense(head.expression)
         self.atlas = SkinAtlas.from_head(head)
+        self.wardrobe = Wardrobe.from_head(head)
         self.mean_points = posing.points_of(head, head.neutral, kit.EYE_CENTRES, np.zeros(2, np.float32))
         weights = head_weights(head)
         self.point_weights = np.concatenate([weights[head.landmarks], np.ones(2, np.float32), weights[head.scatter]])
@@ -83,7 +85,9 @@ class Studio:
         if not look.lashes:
             del textures["lashes"]
         tongue = float(rng.uniform(0.5, 1.5)) if rng.random() < 0.5 else 0.2
-        person = build_person(self.head, identity, textures, look.skin_gloss, [], tongue)
+        person = build_person(
+            self.head, identity, textures, look.skin_gloss, make_props(rng, self.wardrobe, look), tongue
+        )
         distance = float(np.exp(rng.uniform(np.log(40), np.log(150))))
         views = [self._view(person, m, distance) for m in sample_motions(rng, self.head.expression_names, FRAMES)]
         lights, background, camera = sample_lights(rng), make_background(rng, SIZE), sample_camera(rng)
