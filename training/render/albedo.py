@@ -77,7 +77,7 @@ def _gains(look: Look, rng: Generator) -> dict[str, Floats]:
         "folds": dark * 0.42 * lines, "wrinkles": dark * 0.4 * old, "crow": dark * 0.42 * old,
         "frown": dark * 0.3 * lines, "throat": np.array([-0.10, -0.14, -0.15], np.float32),
     }  # fmt: skip
-    for name, strength in (("slow", 0.10), ("middle", 0.07), ("pores", 0.055)):
+    for name, strength in (("slow", 0.08), ("middle", 0.05), ("pores", 0.03)):
         amount = strength * (look.pores if name == "pores" else look.blotches)
         for index in range(3 if name != "pores" else 2):
             warm = rng.normal(0, amount) * np.array([0.5, 1.0, 1.0]) + rng.normal(0, 0.2 * amount, 3)

@@ -8,28 +8,46 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from training.render.clothes import Bust, make_clothes
+from training.render.extras import make_earrings, make_glasses, make_necklace
 from training.render.hair import make_hair
+from training.render.hats import hat_rim, make_hat
 from training.render.head import Head
 from training.render.looks import Look
 from training.render.part import Part
 from training.render.scalp import Scalp
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Wardrobe:
-    """What is precomputed once per head model: the skull as seen from the crown and from the back of the head."""
+    """What is precomputed once per head model: the skull about a pole at the crown and one behind, and the bust."""
 
     scalps: tuple[Scalp, Scalp]
+    bust: Bust
 
     @classmethod
     def from_head(cls, head: Head) -> Wardrobe:
-        """Shoot the rays (about a second)."""
-        skin = head.surfaces["skin"].triangles
-        return cls((Scalp.cast(head.neutral, skin, 0.2), Scalp.cast(head.neutral, skin, 1.15)))
+        """Shoot the rays (seconds)."""
+        return cls.from_mesh(head.neutral, head.surfaces["skin"].triangles)
+
+    @classmethod
+    def from_mesh(cls, vertices: Floats, triangles: Ints) -> Wardrobe:
+        """The same for any closed skin (V, 3), (T, 3) in the head frame, cm."""
+        scalps = Scalp.cast(vertices, triangles, 0.2), Scalp.cast(vertices, triangles, 1.15)
+        return cls(scalps, Bust.measure(vertices, triangles))
 
 
 def make_props(rng: Generator, wardrobe: Wardrobe, look: Look) -> list[Part]:
     """All parts of one look besides the head, modelled on the mean head."""
-    return make_hair(rng, look, wardrobe.scalps)
+    crown = wardrobe.scalps[0]
+    return [
+        *make_hair(rng, look, wardrobe.scalps, hat_rim(look, crown)),
+        *make_hat(rng, look, crown),
+        *make_clothes(rng, wardrobe.bust, look),
+        *make_glasses(rng, look),
+        *make_earrings(rng, look),
+        *make_necklace(rng, wardrobe.bust, look),
+    ]

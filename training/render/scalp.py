@@ -41,7 +41,7 @@ class Scalp:
         turn, down = np.meshgrid(np.linspace(-np.pi, np.pi, _AROUND), np.linspace(0, _REACH, _DOWN), indexing="ij")
         rays = directions(tilt, turn, down)
         corners = np.ascontiguousarray(vertices[triangles[~ear]] - CENTRE, np.float32)
-        radius = _shoot(rays.reshape(-1, 3).astype(np.float32), corners).reshape(turn.shape)
+        radius = first_hits(rays.reshape(-1, 3).astype(np.float32), corners).reshape(turn.shape)
         radius = _mend(radius)
         points = CENTRE + rays * radius[..., None]
         return cls(tilt, radius, hair_gap(points.astype(np.float32)))
@@ -95,7 +95,7 @@ def directions(tilt: float, turn: NDArray[np.floating], down: NDArray[np.floatin
 
 
 @numba.njit(cache=True)
-def _shoot(rays: Floats, corners: Floats) -> Floats:
+def first_hits(rays: Floats, corners: Floats) -> Floats:
     """Distance of the first triangle (T, 3, 3) along each ray (N, 3) from the origin; 0 where none is hit."""
     result = np.zeros(len(rays), np.float32)
     for i in range(len(rays)):
