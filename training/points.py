@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.reenact.motion import PointModel
+from mien_export.networks.studio import EXPRESSIONS
 
 Floats = NDArray[np.float32]
 
@@ -53,6 +54,7 @@ PIVOT = np.array([0, -10, -2], np.float32)
 
 GAZE = ("gaze_yaw", "gaze_pitch")
 NAMES = (*MEASURES, *GAZE)
+assert NAMES == EXPRESSIONS
 
 LEFT_RIGHT = tuple(NAMES.index(n.replace("right", "#").replace("left", "right").replace("#", "left")) for n in NAMES)
 MIRROR_SIGN = np.array([-1.0 if n in ("jaw_side", "mouth_side", "gaze_yaw") else 1.0 for n in NAMES], np.float32)

@@ -19,6 +19,16 @@ DETECTOR_SIZE = 192
 MOTION_SIZE = 144
 CROP_SIZE = 256
 
+EXPRESSIONS = (
+    "lid_gap_right", "lid_gap_left", "lower_lid_right", "lower_lid_left", "lip_gap", "jaw_drop", "jaw_side",
+    "jaw_forward", "mouth_width", "mouth_side", "corner_right", "corner_left", "upper_lip_raise",
+    "upper_lip_forward", "upper_lip_height", "lower_lip_raise", "lower_lip_forward", "lower_lip_height",
+    "brow_inner_right", "brow_inner_left", "brow_outer_right", "brow_outer_left", "brow_together", "nostril_right",
+    "nostril_left", "gaze_yaw", "gaze_pitch",
+)  # fmt: skip
+"""The motion network's expression values in their order, cm on the face (gaze: radians); `training/points.py` says how
+each is measured."""
+
 
 @dataclass(frozen=True)
 class StudioSizes:

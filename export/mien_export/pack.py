@@ -1,0 +1,144 @@
+"""Puts a trained studio family into a bundle: every network exported, compared with torch, described, hashed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien.bundle import Bundle, Licence, Manifest, NetworkSpec, Parity, TensorInfo, write_bundle
+from mien_export import graphs
+from mien_export.checkpoints import read_weights
+from mien_export.networks import studio
+from mien_export.onnx_export import OPSET, TOLERANCE, Exported, export
+
+ARRAYS = ("points", "basis", "spread", "rigid", "pivot", "limits")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A network as it will be exported: the module to trace, example inputs, and what its tensors mean."""
+
+    module: nn.Module
+    example: dict[str, Tensor]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    batch: str | None = None
+
+
+def picture(name: str, size: int, batch: int | str = 1) -> TensorInfo:
+    """An RGB picture (N, 3, size, size) in [0, 1]."""
+    return TensorInfo(name, "float32", (batch, 3, size, size), "NCHW", "RGB", (0.0, 1.0))
+
+
+def plain(name: str, *shape: int | str, layout: str | None = None, span: tuple[float, float] | None = None) -> TensorInfo:
+    """A float tensor that is no picture."""
+    return TensorInfo(name, "float32", shape, layout, None, span)
+
+
+def traced(sizes: studio.StudioSizes) -> dict[str, Traced]:
+    """The four networks of the family, with untrained weights; load them into ``module.network`` before tracing."""
+    rng = torch.Generator().manual_seed(1)
+
+    def image(count: int, size: int) -> Tensor:
+        return torch.rand(count, 3, size, size, generator=rng)
+
+    points = torch.rand(1, sizes.points, 3, generator=rng) * 1.6 - 0.8
+    points[..., 2] = points[..., 2].abs()
+    moved = points + 0.02 * torch.randn(1, sizes.points, 3, generator=rng)
+    features = torch.randn(1, 32, 64, 64, generator=rng)
+    identity = torch.nn.functional.normalize(torch.randn(1, 64, generator=rng), dim=1)
+    place = plain("source_points", 1, sizes.points, 3)
+    return {
+        "detector": Traced(
+            graphs.DetectorGraph(studio.Detector()),
+            {"image": image(1, studio.DETECTOR_SIZE)},
+            (picture("image", studio.DETECTOR_SIZE),),
+            (plain("scores", 1, 576, span=(0.0, 1.0)), plain("crops", 1, 576, 3)),
+        ),
+        "motion": Traced(
+            graphs.MotionGraph(studio.Motion(sizes)),
+            {"image": image(2, studio.MOTION_SIZE)},
+            (picture("image", studio.MOTION_SIZE, "batch"),),
+            (
+                plain("confidence", "batch", 1, span=(0.0, 1.0)),
+                plain("pose", "batch", 3),
+                plain("place", "batch", 3),
+                plain("expression", "batch", sizes.expressions),
+                plain("landmarks", "batch", sizes.landmarks, 2),
+            ),
+            "batch",
+        ),
+        "appearance": Traced(
+            graphs.AppearanceGraph(studio.Appearance()),
+            {"image": image(1, studio.CROP_SIZE)},
+            (picture("image", studio.CROP_SIZE),),
+            (plain("features", 1, 32, 64, 64, layout="NCHW"), plain("identity", 1, 64)),
+        ),
+        "generator": Traced(
+            graphs.GeneratorGraph(studio.Generator()),
+            {
+                "features": features,
+                "identity": identity,
+                "source_points": points,
+                "driving_points": moved,
+                "openings": (torch.rand(1, 2, 128, 128, generator=rng) > 0.9).float(),
+            },
+            (
+                plain("features", 1, 32, 64, 64, layout="NCHW"),
+                plain("identity", 1, 64),
+                place,
+                plain("driving_points", *place.shape),
+                plain("openings", 1, 2, 128, 128, layout="NCHW", span=(0.0, 1.0)),
+            ),
+            (
+                plain("flow", 1, 2, 128, 128, layout="NCHW"),
+                plain("visible", 1, 1, 256, 256, layout="NCHW", span=(0.0, 1.0)),
+                picture("paint", 256),
+                plain("mask", 1, 1, 256, 256, layout="NCHW", span=(0.0, 1.0)),
+            ),
+        ),
+    }
+
+
+def pack_studio(
+    runs: Path, out: str | PathLike[str], expressions: tuple[str, ...], overwrite: bool = False
+) -> tuple[Bundle, dict[str, Exported]]:
+    """Export the checkpoints ``detector.pt``, ``motion.pt``, ``generator.pt`` and ``points.npz`` of a training folder.
+
+    ``expressions`` names the expression values in their order. Raises ParityError, CheckpointError, OutputError.
+    """
+    with np.load(runs / "points.npz") as stored:
+        arrays = {name: np.asarray(stored[name], np.float32) for name in ARRAYS}
+    sizes = studio.StudioSizes(arrays["spread"].shape[1], len(arrays["points"]), len(expressions))
+    networks = traced(sizes)
+    files = {"detector": "detector.pt", "motion": "motion.pt", "appearance": "generator.pt", "generator": "generator.pt"}
+    for role, one in networks.items():
+        trained = {"detector": studio.Detector, "appearance": studio.Appearance, "generator": studio.Generator}
+        network = studio.Motion(sizes) if role == "motion" else trained[role]()
+        network.load_state_dict(read_weights(runs / files[role], role))
+        one.module.network = graphs.folded(network)
+    exported = {
+        role: export(one.module, one.example, [t.name for t in one.outputs], one.batch) for role, one in networks.items()
+    }
+    manifest = Manifest(
+        name="studio",
+        task="reenact",
+        family="studio",
+        licence=Licence(code="Apache-2.0", weights="Apache-2.0"),
+        origin="Trained by mien's own recipe (training/README.md) on rendered synthetic heads alone; no real person.",
+        networks={role: described(role, networks[role], exported[role]) for role in networks},
+        extra={"expressions": expressions, "source_cm": 30.0, "motion_cm": 24.0},
+    )
+    models = {role: one.model for role, one in exported.items()}
+    return write_bundle(out, manifest, models, arrays, overwrite), exported
+
+
+def described(role: str, one: Traced, exported: Exported) -> NetworkSpec:
+    """What the manifest says of a network."""
+    parity = Parity(f"torch {torch.__version__}", exported.largest, TOLERANCE)
+    return NetworkSpec(role, f"{role}.onnx", "fp32", OPSET, one.inputs, one.outputs, parity)
