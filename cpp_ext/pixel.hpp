@@ -63,12 +63,14 @@ MIEN_INLINE float bilinear(float a, float b, float c, float d, float fx, float f
     return mixed(mixed(a, b, fx), mixed(c, d, fx), fy);
 }
 
+// The bilinear value at the taps; NaN where a tap is NaN or infinite, so that one test finds both.
 template <class Value>
 MIEN_INLINE float sampled(const Value* map, Taps taps, Grid grid, int channels = 1) {
     const Value* p = map + static_cast<long long>(taps.first) * channels;
     const long long right = grid.right() * channels, below = static_cast<long long>(grid.below()) * channels;
-    return bilinear(static_cast<float>(p[0]), static_cast<float>(p[right]), static_cast<float>(p[below]),
-                    static_cast<float>(p[below + right]), taps.fx, taps.fy);
+    const float value = bilinear(static_cast<float>(p[0]), static_cast<float>(p[right]), static_cast<float>(p[below]),
+                                 static_cast<float>(p[below + right]), taps.fx, taps.fy);
+    return value + (value - value);
 }
 
 MIEN_INLINE float mask_unit(const float*) { return 1.0f; }
@@ -81,11 +83,10 @@ MIEN_INLINE float ramp(float x, float y, Grid grid, float feather) {
     return feather > 0.0f ? clamped((from_x < from_y ? from_x : from_y) / feather, 1.0f) : 1.0f;
 }
 
-// The share of the warped source: `visible` in [0, 1]; NaN where it is NaN, or where a broken flow would count.
+// The share of the warped source: `visible` in [0, 1]; NaN where it is NaN, or where a NaN flow would count.
 MIEN_INLINE float share(float visible, float dx, float dy) {
     const float kept = visible < 0.0f ? 0.0f : (visible > 1.0f ? 1.0f : visible);
-    const float zero = (dx - dx) + (dy - dy);  // NaN for an infinite or NaN flow
-    return kept > 0.0f ? kept + zero : kept;
+    return kept > 0.0f && !(dx == dx && dy == dy) ? dx + dy : kept;
 }
 
 // What the warp and the paint give together. A part without a share is left out whatever it holds, NaN included.

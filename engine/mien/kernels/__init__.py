@@ -39,9 +39,9 @@ def blend(
     """Lays a patch over a frame, in one pass over the patch's bounding box; pixels outside keep their bytes.
 
     frame: (H, W, 3) uint8. patch: (h, w, 3) uint8, in the frame's colour order. mask: (h, w), uint8 0..255 or float32
-    0..1; NaN counts as 0. similarity: (2, 3), patch points to frame points in continuous pixel coordinates (corners at
-    integers). feather: the width in patch pixels over which the patch fades towards its edge. out: (H, W, 3) uint8 to
-    write into; the frame itself blends in place.
+    0..1; NaN and infinity count as 0. similarity: (2, 3), patch points to frame points in continuous pixel coordinates
+    (corners at integers). feather: the width in patch pixels over which the patch fades towards its edge. out:
+    (H, W, 3) uint8 to write into; the frame itself blends in place.
 
     Returns `out`, or a new array. Raises ImageError. Bilinear: a patch shown at less than half its size will alias.
     """
@@ -73,7 +73,7 @@ def warp_blend(
     paint: (3, n, n) RGB in 0..1. mask: (n, n) in 0..1, 0 keeps the source. similarity: (2, 3), crop points (0..n) to
     source points in continuous pixel coordinates. out: (H, W, 3) uint8 to write into, not overlapping the source.
 
-    Pixels that need a NaN keep the source. Returns `out`, or a new array. Raises ImageError.
+    Where a value that counts is NaN or infinite, the source is kept. Returns `out`, or a new array. Raises ImageError.
     """
     source_ = checks.array("warp_blend: source", source, (None, None, 3), np.uint8)
     mask_ = checks.array("warp_blend: mask", mask, (None, None), np.float32)

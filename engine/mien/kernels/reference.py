@@ -40,9 +40,10 @@ def warp_blend(
     weight = _clamped(_sampled(mask, x, y), 1.0)
 
     flow_x, flow_y = x * flow.shape[2] / width, y * flow.shape[1] / height
-    offset = _sampled(flow.transpose(1, 2, 0), flow_x, flow_y) * (width / 2, height / 2) @ to_source[:, :2].T
-    warped = _sampled(source, columns + 0.5 + offset[:, 0], rows + 0.5 + offset[:, 1])
-    warped[~np.isfinite(offset).all(axis=1)] = np.nan
+    half_crops = _sampled(flow.transpose(1, 2, 0), flow_x, flow_y) * (width / 2, height / 2)
+    dx, dy = (half_crops[:, :1] * to_source[:, 0] + half_crops[:, 1:] * to_source[:, 1]).T
+    warped = _sampled(source, columns + 0.5 + dx, rows + 0.5 + dy)
+    warped[np.isnan(dx + dy)] = np.nan
 
     share = np.clip(_sampled(visible, x, y), 0.0, 1.0)[:, None]
     painted = 255.0 * _sampled(paint.transpose(1, 2, 0), x, y)
@@ -62,7 +63,7 @@ def _covered(size: tuple[int, ...], inverse: Matrix, width: int, height: int) ->
 
 
 def _sampled(picture: NDArray[np.generic], x: Real, y: Real) -> Real:
-    """The bilinear value of a picture (H, W) or (H, W, C) at the points: (N,) or (N, C)."""
+    """The bilinear value of a picture (H, W) or (H, W, C) at the points; NaN where one is not finite."""
     height, width = picture.shape[:2]
     cx, cy = _clamped(x - 0.5, width - 1.0), _clamped(y - 0.5, height - 1.0)
     left, top = np.minimum(cx.astype(int), max(width - 2, 0)), np.minimum(cy.astype(int), max(height - 2, 0))
@@ -73,7 +74,8 @@ def _sampled(picture: NDArray[np.generic], x: Real, y: Real) -> Real:
     a, b, c, d = (corner.astype(np.float64) for corner in corners)
     with np.errstate(invalid="ignore"):
         above, below = a + fx * (b - a), c + fx * (d - c)
-        return above + fy * (below - above)
+        value: Real = above + fy * (below - above)
+    return np.where(np.isfinite(value), value, np.nan)
 
 
 def _clamped(values: Real, high: float) -> Real:

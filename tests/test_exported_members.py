@@ -1,0 +1,26 @@
+"""`mien` exports exactly its public names, and each of them is there."""
+
+import pytest
+
+import mien
+
+
+@pytest.mark.parametrize("name", mien.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(mien, name) is not None
+
+
+def test_the_public_names_are_the_ones_meant() -> None:
+    assert mien.__all__ == sorted(mien.__all__, key=str.casefold) or mien.__all__ == sorted(mien.__all__)
+    assert dir(mien) == sorted(mien.__all__)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'reenactor_'"):
+        mien.reenactor_  # noqa: B018
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    from importlib.metadata import version
+
+    assert mien.__version__ == version("mien")
