@@ -162,6 +162,7 @@ class VideoReader:
             height=frame.height,
             format="rgba" if transparent else "rgb24",
             src_colorspace=Colorspace.ITU709 if unknown else None,
+            threads=1,
         )
         image = np.asarray(converted.to_ndarray(), np.uint8)
         return _oriented(_on_white(image) if transparent else image, frame)

@@ -89,4 +89,5 @@ class PictureEncoder:
             dst_colorspace=Colorspace.ITU709 if self._hd else Colorspace.ITU601,
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+            threads=1,
         )
