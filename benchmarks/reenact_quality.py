@@ -134,7 +134,7 @@ class Driven:
         self.reenactor.set_source(picture)
         rate = clip_rate(self.clip)
         sheet, tracked = ContactSheet(len(self.driver.boxes)), 0
-        with SideBySide(self.out.with_suffix(".mp4"), rate) as beside:
+        with SideBySide(Path(f"{self.out}.mp4"), rate) as beside:
             for index, frame in enumerate(read_clip(self.clip)):
                 result = self.reenactor.step(frame, float(index / rate))
                 tracked += result.status == "tracked"
@@ -143,7 +143,7 @@ class Driven:
                 sheet.add(index, frame, result.image)
                 beside.add(frame, result.image)
                 yield result.image
-        sheet.save(self.out.with_suffix(".png"))
+        sheet.save(Path(f"{self.out}.png"))
         self.facts["driver tracked"] = tracked / len(self.driver.boxes)
 
 
