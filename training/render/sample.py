@@ -23,6 +23,7 @@ from training.render.looks import sample_look
 from training.render.motion import Motion, sample_motions
 from training.render.person import Person, build_person, head_weights
 from training.render.props import Wardrobe, make_props
+from training.render.regions import skin_labels
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -71,6 +72,7 @@ class Studio:
         self.head = head
         self.shapes = Blendshapes.from_dense(head.expression)
         self.atlas = SkinAtlas.from_head(head)
+        self.label_map = skin_labels(head, self.atlas)
         self.wardrobe = Wardrobe.from_head(head)
         self.mean_points = posing.points_of(head, head.neutral, kit.EYE_CENTRES, np.zeros(2, np.float32))
         weights = head_weights(head)
@@ -123,7 +125,7 @@ class Studio:
         rgb, alpha, labels = shade.shade(
             view.ids, view.nearness, sky, view.samples, view.positions, normals, view.shine, person.triangles,
             person.part_of, person.uv, person.uv_triangles, _finish(person, lights), person.textures.texels,
-            person.textures.layout, shade.linear_table(), person.label_of, self.atlas.labels,
+            person.textures.layout, shade.linear_table(), person.label_of, self.label_map,
             np.concatenate([lights.directions, lights.colours], axis=1), np.stack([lights.sky, lights.ground]),
             view.viewpoint.eye,
         )  # fmt: skip
