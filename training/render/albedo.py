@@ -44,7 +44,7 @@ def skin_texture(look: Look, rng: Generator, atlas: SkinAtlas) -> Bytes:
         weight[:, index] = gains.get(name, (0.0, 0.0, 0.0))
     used = np.flatnonzero(np.abs(weight).max(axis=0) > 1e-4)
     layers = np.log(np.asarray(look.skin, np.float32) / 255)[:, None] + np.zeros((3, 2 * SIZE * SIZE), np.float32)
-    for index in used:
+    for index in used.tolist():
         field = atlas.fields[index].reshape(-1)
         for channel in range(3):
             if weight[channel, index] != 0:
@@ -133,18 +133,18 @@ def _brows(picture: Floats, look: Look, rng: Generator, atlas: SkinAtlas) -> Non
         np.mod(height * 60 + 128 + 40 * s, tile.shape[0] - 1).astype(np.float32), cv2.INTER_LINEAR,
     )  # fmt: skip
     mask = np.clip(band * look.brow_strength * (0.35 + 0.95 * np.asarray(strand, np.float32)), 0, 0.96)
-    _blend(picture[rows, :SIZE], np.asarray(look.brow, np.float32) / 255, mask)
+    _blend(picture[rows, :SIZE], np.asarray(np.asarray(look.brow) / 255, np.float32), np.asarray(mask, np.float32))
 
 
 def _moles(picture: Floats, look: Look, rng: Generator) -> None:
     for _ in range(look.moles):
         x, y = int(rng.uniform(0.15, 0.85) * SIZE), int(rng.uniform(0.1, 0.8) * SIZE)
         radius = float(rng.uniform(0.5, 1.6))
-        tone = (np.asarray(look.skin) / 255 * (0.45, 0.35, 0.3)).tolist()
+        tone = np.asarray(np.asarray(look.skin) / 255 * np.array([0.45, 0.35, 0.3]), np.float32)
         patch = picture[max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5]
-        gy, gx = np.mgrid[: patch.shape[0], : patch.shape[1]].astype(np.float32) - 4
+        gy, gx = np.mgrid[: patch.shape[0], : patch.shape[1]].astype(np.float32) - np.float32(4)
         spot = np.exp(-((gx * gx + gy * gy) / (radius * radius)))
-        _blend(patch, np.asarray(tone, np.float32), np.asarray(0.8 * spot, np.float32))
+        _blend(patch, tone, np.asarray(0.8 * spot, np.float32))
 
 
 def _hair_tone(look: Look, factor: float) -> Floats:

@@ -25,7 +25,7 @@ class SkinAtlas:
 
     place (SIZE, 2 * SIZE, 3): canonical position, cm. fields (N, SIZE, 2 * SIZE) float32, about 0..1: the masks and
     noise fields called `names`. brow_s, brow_t: place along (0 inner to 1 outer) and cm above the brow's curve;
-    hair_gap: cm above the usual hairline (negative is face). labels: uint8 index into part.LABELS.
+    hair_gap: cm above the usual hairline (negative is face).
     insides: canonical position maps (64, 64, 3) of "mouth", "gums" and "teeth".
     """
 
@@ -35,7 +35,6 @@ class SkinAtlas:
     brow_s: Floats
     brow_t: Floats
     hair_gap: Floats
-    labels: NDArray[np.uint8]
     insides: dict[str, Floats]
 
     @classmethod
@@ -45,14 +44,13 @@ class SkinAtlas:
         points = head.neutral[head.landmarks[:68]]
         skin = head.surfaces["skin"]
         uv = _landmark_uv(skin, head.landmarks[:68])
-        brow_s, brow_t = _brow_frame(place, points)
+        brow_s, brow_t = brow_frame(place, points)
         masks = region_masks(place, points, uv)
         noise = noise_fields(place)
         fields = {**masks, **noise}
         stack = np.ascontiguousarray(np.stack(list(fields.values())), np.float32)
         insides = {n: position_map(head.surfaces[n], head.neutral, 64, 64) for n in ("mouth", "gums", "teeth")}
-        labels = _labels(place, masks, brow_s, brow_t)
-        return cls(place, tuple(fields), stack, brow_s, brow_t, hair_gap(place), labels, insides)
+        return cls(place, tuple(fields), stack, brow_s, brow_t, hair_gap(place), insides)
 
 
 def position_map(surface: Surface, vertices: Floats, height: int, width: int) -> Floats:
@@ -191,7 +189,7 @@ def _blob_line(place: Floats, level: float) -> Floats:
     return np.asarray(np.exp(-(((y - wave) / 0.1) ** 2)) * smoothstep(5.0, 3.2, np.abs(x)) * (z > 5), np.float32)
 
 
-def _brow_frame(place: Floats, points: Floats) -> tuple[Floats, Floats]:
+def brow_frame(place: Floats, points: Floats) -> tuple[Floats, Floats]:
     """Each texel's place along the nearest brow (0 inner end, 1 outer) and its height above the brow's curve, cm."""
     curve = 0.5 * (points[22:27] + points[21:16:-1] * np.array([-1, 1, 1]))
     side, y, z = np.abs(place[..., 0]), place[..., 1], place[..., 2]
@@ -213,8 +211,8 @@ def noise_fields(place: Floats) -> dict[str, Floats]:
         for index in range(count):
             out[f"{name}{index}"] = _noise(place, cell, rng)
     for index in range(2):
-        fine = _noise(place, 0.30, rng) + 0.5 * _noise(place, 0.7, rng)
-        out[f"freckles{index}"] = smoothstep(0.42, 0.75, fine)
+        fine = _noise(place, 0.24, rng) + 0.35 * _noise(place, 1.5, rng)
+        out[f"freckles{index}"] = smoothstep(0.45, 0.85, fine)
     stretched = place * np.array([1.0, 0.45, 0.7], np.float32)
     out["stubble"] = np.clip(0.5 + 1.3 * _noise(stretched, 0.13, rng), 0, 1)
     return out
@@ -241,19 +239,3 @@ def _trilinear(points: Floats, lattice: Floats) -> Floats:
                     total += weight * lattice[(int(bx) + dx) % n, (int(by) + dy) % n, (int(bz) + dz) % n]
         out[i] = total
     return out
-
-
-def _labels(place: Floats, masks: dict[str, Floats], brow_s: Floats, brow_t: Floats) -> NDArray[np.uint8]:
-    x, y, z = np.moveaxis(place, -1, 0)
-    labels = np.ones(place.shape[:2], np.uint8)
-    labels[(y < -7.6) & (y + 0.9 * (10.4 - z) < -6.0)] = 14
-    labels[y < -8.6] = 14
-    width = np.interp(y, [-1.6, -1.0, 0.6, 4.4], [0.9, 1.75, 1.6, 0.75])
-    labels[(np.abs(x) < width) & (y > -1.35) & (y < 4.2) & (z > 8)] = 10
-    labels[masks["ears"] > 0.5] = np.where(x > 0, 7, 8)[masks["ears"] > 0.5]
-    brow = (brow_s > 0) & (brow_s < 1) & (np.abs(brow_t) < 0.42)
-    labels[brow] = np.where(x > 0, 2, 3)[brow]
-    lips = masks["lips"] > 0.5
-    middle = float(y[lips].mean()) if lips.any() else 0.0
-    labels[lips] = np.where(y > middle, 12, 13)[lips]
-    return labels

@@ -63,7 +63,7 @@ def _ramp(rng: np.random.Generator) -> Floats:
     dx, dy = rng.uniform(-0.5, 0.5, 2)
     around = np.sqrt((x - dx) ** 2 + (y - dy) ** 2) / 1.5
     ramp = around if rng.random() < 0.5 else straight
-    return np.clip(ramp, 0, 1).astype(np.float32)
+    return _floats(np.clip(ramp, 0, 1))
 
 
 def _plain(rng: np.random.Generator) -> Floats:

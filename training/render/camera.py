@@ -61,24 +61,29 @@ def sample_camera(rng: np.random.Generator) -> Camera:
 
 def develop(camera: Camera, image: NDArray[np.float32] | Bytes, rng: np.random.Generator) -> Bytes:
     """Take one picture. image (H, W, 3) RGB, sRGB-coded, uint8 or float32 in [0, 1]; returns (H, W, 3) uint8 RGB."""
-    picture = image if image.dtype == np.uint8 else cv2.convertScaleAbs(image, alpha=255.0)
+    picture = np.asarray(image if image.dtype == np.uint8 else cv2.convertScaleAbs(image, alpha=255.0), np.uint8)
     height, width = picture.shape[:2]
     picture = _optics(camera, np.ascontiguousarray(picture, np.uint8))
-    picture = cv2.LUT(picture, _tone(camera))
+    picture = _bytes(cv2.LUT(picture, _tone(camera)))
     if camera.saturation != 1.0:
-        picture = cv2.transform(picture, _saturation(camera.saturation))
+        picture = _bytes(cv2.transform(picture, _saturation(camera.saturation)))
     if camera.vignette > 0:
         shade = 1 - camera.vignette * _radius(height, width)
-        picture = cv2.multiply(picture, shade, dtype=cv2.CV_8U)
+        picture = _bytes(cv2.multiply(picture, shade, dtype=cv2.CV_8U))
     if camera.noise > 0:
-        picture = cv2.add(picture, _noise(camera, height, width, rng), dtype=cv2.CV_8U)
+        picture = _bytes(cv2.add(picture, _noise(camera, height, width, rng), dtype=cv2.CV_8U))
     if camera.sharpen > 0:
         soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
-        picture = cv2.addWeighted(picture, 1 + camera.sharpen, soft, -camera.sharpen, 0)
+        picture = _bytes(cv2.addWeighted(picture, 1 + camera.sharpen, soft, -camera.sharpen, 0))
     if camera.jpeg > 0:
-        _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, camera.jpeg))
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        swapped = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        _, data = cv2.imencode(".jpg", swapped, (cv2.IMWRITE_JPEG_QUALITY, camera.jpeg))
+        picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
     return np.ascontiguousarray(picture, np.uint8)
+
+
+def _bytes(array: object) -> Bytes:
+    return np.asarray(array, np.uint8)
 
 
 def _optics(camera: Camera, picture: Bytes) -> Bytes:
@@ -102,7 +107,7 @@ def _tone(camera: Camera) -> Bytes:
     coded = np.where(coded > 0.8, 0.8 + 0.2 * np.tanh((coded - 0.8) / 0.2), coded)
     curved = (coded - 0.5) * camera.contrast + 0.5
     curved = camera.lift + (1 - camera.lift) * np.clip(curved, 0, 1)
-    return np.clip(np.rint(curved * 255), 0, 255).astype(np.uint8)[None]
+    return _bytes(np.clip(np.rint(curved * 255), 0, 255))[None]
 
 
 def _saturation(amount: float) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from training.render.scalp import first_hits
 from training.render.shell import COLUMNS, TURN, fold, grid_triangles
 
 Floats = NDArray[np.float32]
+Reals = NDArray[np.floating]
 Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
@@ -44,7 +45,7 @@ class Bust:
         rows = [first_hits(rays, corners - np.array([0, y, _AXIS], np.float32)) for y in _LEVELS]
         return cls(np.stack(rows).astype(np.float32))
 
-    def at(self, y: Floats) -> Floats:
+    def at(self, y: Reals) -> Floats:
         """Radius (..., COLUMNS) at heights y (..., COLUMNS)."""
         row = np.clip(y - _LEVELS[0], 0, len(_LEVELS) - 1).astype(np.float32)
         column = np.broadcast_to(np.arange(COLUMNS, dtype=np.float32), row.shape)
@@ -64,8 +65,8 @@ def make_clothes(rng: Generator, bust: Bust, look: Look) -> list[Part]:
     if look.clothes == "crew":
         return [_garment("shirt", bust, crew, 0.35, cloth)]
     if look.clothes == "vneck":
-        inner = [_garment("shirt", bust, crew, 0.3, second)] if rng.random() < 0.4 else []
-        return [*inner, _garment("top", bust, vee, 0.6, cloth)]
+        top = _garment("top", bust, vee, 0.6, cloth)
+        return [_garment("shirt", bust, crew, 0.3, second), top] if rng.random() < 0.4 else [top]
     if look.clothes == "turtleneck":
         return [_garment("top", bust, -8.4 - 1.6 * ahead + 1.0 * behind, 0.45, cloth)]
     if look.clothes == "shirt":
@@ -85,14 +86,14 @@ def neck_share(vertices: Floats) -> Floats:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def _rings(bust: Bust, y: Floats, across: Floats, clear: float) -> Floats:
+def _rings(bust: Bust, y: Reals, across: Reals, clear: float) -> Floats:
     """Points (rows, COLUMNS, 3) at heights y and at least `across` from the axis, `clear` cm outside the skin."""
     radius = np.maximum(across, bust.at(y.astype(np.float32)) + clear)
     x, z = radius * np.sin(TURN), _AXIS + radius * np.cos(TURN)
     return np.stack([x, y, z], -1).astype(np.float32)
 
 
-def _garment(name: str, bust: Bust, collar: Floats, clear: float, texture: Bytes) -> Part:
+def _garment(name: str, bust: Bust, collar: Reals, clear: float, texture: Bytes) -> Part:
     """Rings from the collar's height (COLUMNS,) down over the shoulders."""
     ahead, behind = np.clip(np.cos(TURN), 0, 1) ** 2, np.clip(-np.cos(TURN), 0, 1) ** 2
     rows, across = [collar, collar - 0.15, collar - 0.9], [np.zeros(COLUMNS)] * 3

@@ -155,9 +155,9 @@ def _alpha(height: int, width: int, layer: int, cut: _Cut) -> Floats:
     """Cover of a sheet: whole at the roots, ragged over the last part; the outer sheets are loose strands."""
     v = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     ragged = (0.22, 0.4, 0.7)[layer]
-    cover = np.clip((1 - v) / ragged, 0, 1) * (1.0, 0.95, 0.42)[layer]
+    cover = np.clip((1 - v) / ragged, 0, 1) * (1.0, 0.95, 0.5)[layer]
     if cut.style == CURLED and layer > 0:
-        cover = cover * (0.8, 0.62)[layer - 1]
+        cover = cover * (0.9, 1.0)[layer - 1]
     return np.asarray(np.broadcast_to(cover, (height, width)), np.float32)
 
 

@@ -64,8 +64,8 @@ class Scalp:
         share = np.clip(high / np.maximum(high - low, 1e-3), 0, 1)
         angle = (before + share) * (_REACH / (_DOWN - 1))
         wide = np.tile(angle, 3)[None].astype(np.float32)
-        angle = np.asarray(cv2.blur(wide, (3, 1)))[0, _AROUND : 2 * _AROUND]
-        return _around(turn, angle)
+        smooth = np.asarray(cv2.blur(wide, (3, 1)), np.float32)[0, _AROUND : 2 * _AROUND]
+        return _around(turn, smooth)
 
     def level(self, turn: Floats, front: float, side: float, back: float) -> Floats:
         """Pole angle (N,) at which a tilted plane is crossed: its height (cm) in front, at the sides, behind."""
