@@ -1,7 +1,7 @@
 """Two public networks, YuNet and Face Mesh, as outside judges of faces in clips, and the comparison of two clips.
 
 The judges share no code with mien's own tracking, so that a mistake there cannot hide itself here. Run as a program it
-says how much clips move: python -m benchmarks.judge CLIP... --models FOLDER
+says how much clips move: python -m benchmarks.judge CLIP...
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import onnxruntime as ort
 import typer
 
 from benchmarks import measure
+from mien import hub
 
-YUNET = "yunet_n_dynamic.onnx"
-FACE_MESH = "face_mesh_468.onnx"
+MIRROR_HELP = "folder or URL from which `mien pull` fetches the judges, instead of their public addresses"
 
 # Points of Face Mesh that the skull carries: forehead, temples, nose bridge, corners of the eyes.
 STABLE = np.array(
@@ -85,9 +85,9 @@ class Judge:
         self._mesh = ort.InferenceSession(str(face_mesh_path), options, providers=["CPUExecutionProvider"])
 
     @staticmethod
-    def from_folder(folder: Path) -> Judge:
-        """Both networks from one folder, under the names that they have in the registry of `mien pull`."""
-        return Judge(folder / YUNET, folder / FACE_MESH)
+    def pulled(mirror: str | None = None) -> Judge:
+        """With both networks as `mien pull` gives them, from its cache or fetched now."""
+        return Judge(hub.pull("yunet", mirror), hub.pull("face-mesh", mirror))
 
     def detect(self, image: Image) -> Floats | None:
         """Left, top, width, height (pixels) and score of the most prominent face in an RGB picture, or None."""
@@ -282,12 +282,12 @@ def show_ranges(clips: Mapping[str, Measures]) -> None:
 
 def main(
     clips: Annotated[list[Path], typer.Argument(help="video files")],
-    models: Annotated[Path, typer.Option(help=f"folder with {YUNET} and {FACE_MESH}, as `mien pull` keeps them")],
+    mirror: Annotated[str | None, typer.Option(help=MIRROR_HELP)] = None,
     cache: Annotated[Path | None, typer.Option(help="folder for measures, so that a clip is measured once")] = None,
     json: Annotated[Path | None, typer.Option(help="write the ranges here")] = None,
 ) -> None:
     """Measure how much clips move, and say which quantities count for them."""
-    judge = Judge.from_folder(models)
+    judge = Judge.pulled(mirror)
     measured = {clip.stem: judge.measure_clip(clip, cache) for clip in clips}
     show_ranges(measured)
     if json:

@@ -1,10 +1,10 @@
 """How well mien follows a driver: its motion network, its videos, and rendered pairs whose right answer is known.
 
-python -m benchmarks.reenact_quality motion CLIP... --models FOLDER
-python -m benchmarks.reenact_quality video --source PICTURE... --driver CLIP... --models FOLDER --out FOLDER
+python -m benchmarks.reenact_quality motion CLIP...
+python -m benchmarks.reenact_quality video --source PICTURE... --driver CLIP... --out FOLDER
 python -m benchmarks.reenact_quality synthetic SHARD...
 
-FOLDER holds YuNet and Face Mesh. A gain (regression slope) stands in brackets beside each correlation.
+YuNet and Face Mesh, the judges, are pulled. A gain (regression slope) stands in brackets beside each correlation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 import typer
 
 from benchmarks import measure, multipie, pairs
-from benchmarks.judge import Agreement, Judge, Measures, compare, read_clip, show_agreement
+from benchmarks.judge import MIRROR_HELP, Agreement, Judge, Measures, compare, read_clip, show_agreement
 from benchmarks.sheets import ContactSheet, SideBySide
 from mien.bundle import Bundle
 from mien.image import load_image
@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
-Models = Annotated[Path, typer.Option(help="folder with YuNet and Face Mesh, as `mien pull` keeps them")]
+Mirror = Annotated[str | None, typer.Option(help=MIRROR_HELP)]
 Cache = Annotated[Path | None, typer.Option(help="folder for the driver's measures, so that it is measured once")]
 BundleName = Annotated[str, typer.Option(help="name or path")]
 Results = Annotated[Path, typer.Option(help="folder for the JSON file")]
@@ -42,13 +42,13 @@ Results = Annotated[Path, typer.Option(help="folder for the JSON file")]
 @app.command()
 def motion(
     clips: list[Path],
-    models: Models,
     bundle: BundleName = "studio",
+    mirror: Mirror = None,
     cache: Cache = None,
     results: Results = measure.RESULTS,
 ) -> None:
     """The motion network, through the real tracker, against Face Mesh on real clips."""
-    judge, model = Judge.from_folder(models), StudioModel(Bundle.open(bundle))
+    judge, model = Judge.pulled(mirror), StudioModel(Bundle.open(bundle))
     agreements: dict[str, list[Agreement]] = {}
     rows: dict[str, dict[str, float]] = {}
     for clip in clips:
@@ -98,15 +98,15 @@ def jitter(angles: Floats) -> float:
 def video(
     source: Annotated[list[Path], typer.Option(help="portraits")],
     driver: Annotated[list[Path], typer.Option(help="clips")],
-    models: Models,
     out: Annotated[Path, typer.Option(help="folder for contact sheets and side-by-side videos")],
     bundle: BundleName = "studio",
+    mirror: Mirror = None,
     cache: Cache = None,
     results: Results = measure.RESULTS,
 ) -> None:
     """mien's own output, measured again by the judges, against its driver."""
     out.mkdir(parents=True, exist_ok=True)
-    judge, reenactor = Judge.from_folder(models), Reenactor(bundle)
+    judge, reenactor = Judge.pulled(mirror), Reenactor(bundle)
     everything: dict[str, list[Agreement]] = {}
     rows: dict[str, dict[str, float]] = {}
     for portrait in source:

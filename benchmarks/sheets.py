@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from mien.image import save_image
+from mien.stream.sinks import Sink, open_sink
 
 Image = npt.NDArray[np.uint8]
 
@@ -48,21 +49,20 @@ class ContactSheet:
 
 
 class SideBySide:
-    """Writes driver and result next to each other as an H.264 video without sound."""
+    """Writes driver and result next to each other as a video without sound."""
 
     def __init__(self, path: Path, rate: Fraction) -> None:
-        self._container = av.open(str(path), "w")
-        self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "20"})
-        self._stream.pix_fmt = "yuv420p"
-        self._started = False
+        self._path, self._rate = path, rate
+        self._open = ExitStack()
+        self._sink: Sink | None = None
 
     def add(self, driver: Image, result: Image) -> None:
         """The next frame of both, RGB."""
         picture = np.hstack([scaled(driver), scaled(result)])
-        if not self._started:
-            self._stream.height, self._stream.width = picture.shape[:2]
-            self._started = True
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        if self._sink is None:
+            size = (picture.shape[1], picture.shape[0])
+            self._sink = self._open.enter_context(open_sink(self._path, size, self._rate))
+        self._sink.write(picture)
 
     def __enter__(self) -> Self:
         return self
@@ -70,9 +70,7 @@ class SideBySide:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._started:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+        self._open.__exit__(kind, error, trace)
 
 
 def _padded(image: Image, width: int) -> Image:

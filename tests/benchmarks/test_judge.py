@@ -17,8 +17,8 @@ ANSWER = np.random.default_rng(1).uniform(0, 192, (468, 3)).astype(np.float32)
 
 @pytest.fixture
 def fake(tmp_path: Path) -> judge.Judge:
-    yunet = write_yunet(tmp_path / judge.YUNET, (0, 0, *LOG_SIZE), CELL)
-    return judge.Judge(yunet, write_face_mesh(tmp_path / judge.FACE_MESH, ANSWER))
+    yunet = write_yunet(tmp_path / "yunet.onnx", (0, 0, *LOG_SIZE), CELL)
+    return judge.Judge(yunet, write_face_mesh(tmp_path / "face_mesh.onnx", ANSWER))
 
 
 def picture(red: int, green: int, blue: int) -> npt.NDArray[np.uint8]:
