@@ -50,7 +50,7 @@ def load_image(path: str | PathLike[str]) -> Image:
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise ImageError(f"{path} cannot be decoded as {header.kind.upper()}: {error.err}") from error
+        raise ImageError(f"{path} cannot be decoded as {header.kind.upper()}: {error}") from error
     if decoded is None:
         raise ImageError(f"{path} is a damaged or cut-off {header.kind.upper()} file: it cannot be decoded.")
     return _upright(_to_rgb(path, decoded), header.orientation)
@@ -73,10 +73,10 @@ def save_image(path: str | PathLike[str], image: Image, provenance: bool = True)
     else:
         full_colour = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
         options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full_colour]
-    try:
-        encoded = cv2.imencode(suffix, bgr, options)[1].tobytes()
-    except cv2.error as error:  # JPEG ends at 65,500 pixels
-        raise OutputError(f"Cannot write {path}: a picture of {image.shape} does not fit {suffix}.") from error
+    done, pixels = cv2.imencode(suffix, bgr, options)
+    if not done:  # JPEG ends at 65,500 pixels a side
+        raise OutputError(f"Cannot write {path}: a picture of {_sides(image)} pixels does not fit {suffix}.")
+    encoded = pixels.tobytes()
     if provenance:
         encoded = mark_png(encoded) if suffix == ".png" else mark_jpeg(encoded)
     else:

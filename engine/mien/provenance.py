@@ -151,12 +151,12 @@ def _mp4_comment(path: Path) -> str:
                 if size == 1 and len(head) == 16:  # the size is in the eight bytes that follow
                     size, skip = struct.unpack_from(">Q", head, 8)[0], 16
                 size = size or end - place
-                if size < skip:
+                if size < skip or place + size > end:
                     return ""
                 if name == wanted:
                     # Before its children meta has version and flags; data has those and a locale before its text.
                     start = place + skip + {b"meta": 4, b"data": 8}.get(name, 0)
-                    end = min(place + size, end)
+                    end = place + size
                     break
                 place += size
         file.seek(start)
