@@ -27,13 +27,14 @@ class Processed(Protocol):
 
     @property
     def image(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB, in memory of its own: not the frame's, and not used again for the next frame."""
+        """(H, W, 3) uint8 RGB, in memory of its own: not the frame's, and never written to again."""
 
     @property
     def synthetic(self) -> bool: ...
 
 
-Process = Callable[[NDArray[np.uint8]], Processed]
+Process = Callable[[NDArray[np.uint8], float], Processed]
+"""Takes a frame, (H, W, 3) uint8 RGB, and its time in seconds."""
 Progress = Callable[[int, int | None], None]
 
 
@@ -72,7 +73,7 @@ def run_file(source: Source, process: Process, sink: Sink, on_progress: Progress
         try:
             for count, frame in enumerate(decoded, 1):
                 with watches["process"]("process"):
-                    image = _new_picture(process(frame.image), frame)
+                    image = _new_picture(process(frame.image, frame.time), frame)
                 if not processed.put(replace(frame, image=image)):
                     break
                 if on_progress is not None:
@@ -103,7 +104,7 @@ def run_live(source: Source, process: Process, sink: Sink, on_progress: Progress
         try:
             for frame, arrival in newest:
                 with watch("process"):
-                    image = _new_picture(process(frame.image), frame)
+                    image = _new_picture(process(frame.image, frame.time), frame)
                 with watch("encode"):
                     sink.write(image, frame.pts, frame.duration)
                 ages.append(time.perf_counter() - arrival)
