@@ -7,9 +7,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from training.render.atlas import SIZE, SkinAtlas, smoothstep
+from training.render.atlas import NOISE, SIZE, SkinAtlas, smoothstep
 from training.render.looks import Look, sample_look
 from training.render.strands import strand_tiles
+from training.render.texels import grow_scalp, speckle
 
 __all__ = ["Look", "paint_face", "sample_look", "skin_texture"]
 
@@ -20,14 +21,14 @@ EYE_SIZE = 128
 
 def paint_face(look: Look, rng: Generator, atlas: SkinAtlas) -> dict[str, Bytes]:
     """Textures (h, w, 4) uint8 sRGB RGBA of every head surface, by the names of `Head.surfaces`."""
-    left, right = eye_texture(look, rng), eye_texture(look, rng)
+    eye = eye_texture(look, rng)
     return {
         "skin": skin_texture(look, rng, atlas),
         "mouth": _inside(atlas.insides["mouth"], (128, 52, 50), rng),
         "gums": _inside(atlas.insides["gums"], (186, 92, 92), rng),
         "teeth": _teeth(atlas.insides["teeth"], look),
-        "eye_left": left,
-        "eye_right": right,
+        "eye_left": eye,
+        "eye_right": np.ascontiguousarray(eye[:, ::-1]),
         "lashes": _rgba(np.zeros((8, 8, 3), np.float32) + np.array((26, 20, 18), np.float32)),
     }
 
@@ -35,21 +36,20 @@ def paint_face(look: Look, rng: Generator, atlas: SkinAtlas) -> dict[str, Bytes]
 def skin_texture(look: Look, rng: Generator, atlas: SkinAtlas) -> Bytes:
     """The skin, (SIZE, 2 * SIZE, 4) uint8 RGBA.
 
-    Everything multiplies, so the layers add in log space: the whole painting is one matrix product of layer gains
-    with the atlas's fields. Only what has a sharp shape of its own (scalp hair, brows, moles) is laid on afterwards.
+    Noise and regions multiply the skin's colour (their gains add in log space); what has a sharp shape of its own
+    (stubble, scalp hair, brows, moles) is laid on afterwards.
     """
     gains = _gains(look, rng)
-    weight = np.zeros((3, len(atlas.names)), np.float32)
-    for index, name in enumerate(atlas.names):
-        weight[:, index] = gains.get(name, (0.0, 0.0, 0.0))
-    used = np.flatnonzero(np.abs(weight).max(axis=0) > 1e-4)
-    layers = np.log(np.asarray(look.skin, np.float32) / 255)[:, None] + np.zeros((3, 2 * SIZE * SIZE), np.float32)
-    for index in used.tolist():
-        field = atlas.fields[index].reshape(-1)
-        for channel in range(3):
-            if weight[channel, index] != 0:
-                cv2.scaleAdd(field, float(weight[channel, index]), layers[channel], layers[channel])
-    picture = np.stack([cv2.exp(layers[c]).reshape(SIZE, 2 * SIZE) for c in range(3)], axis=-1)
+    noise = [n for n in atlas.names if n in gains and n.startswith(NOISE)]
+    rows = np.array([atlas.names.index(n) for n in noise], np.int64)
+    weight = np.stack([gains[n] for n in noise]).astype(np.float32)
+    picture = speckle(np.asarray(look.skin, np.float32) / 255, atlas.fields, rows, weight)
+    for name, gain in gains.items():
+        if name not in noise:
+            index = atlas.names.index(name)
+            top, bottom, left, right = atlas.boxes[index]
+            factor = cv2.exp(atlas.fields[index, top:bottom, left:right, None] * gain)
+            picture[top:bottom, left:right] *= factor
     _stubble(picture, look, rng, atlas)
     _scalp(picture, look, rng, atlas)
     _brows(picture, look, rng, atlas)
@@ -77,11 +77,10 @@ def _gains(look: Look, rng: Generator) -> dict[str, Floats]:
         "folds": dark * 0.42 * lines, "wrinkles": dark * 0.4 * old, "crow": dark * 0.42 * old,
         "frown": dark * 0.3 * lines, "throat": np.array([-0.10, -0.14, -0.15], np.float32),
     }  # fmt: skip
-    for name, strength in (("slow", 0.08), ("middle", 0.05), ("pores", 0.03)):
+    for name, strength, kinds in (("slow", 0.14, 3), ("middle", 0.07, 3), ("pores", 0.04, 2)):
         amount = strength * (look.pores if name == "pores" else look.blotches)
-        for index in range(3 if name != "pores" else 2):
-            warm = rng.normal(0, amount) * np.array([0.5, 1.0, 1.0]) + rng.normal(0, 0.2 * amount, 3)
-            gains[f"{name}{index}"] = warm.astype(np.float32)
+        warm = rng.normal(0, amount) * np.array([0.5, 1.0, 1.0]) + rng.normal(0, 0.2 * amount, 3)
+        gains[f"{name}{int(rng.integers(kinds))}"] = warm.astype(np.float32)
     if look.freckles > 0:
         gains[f"freckles{int(rng.integers(2))}"] = np.array([-0.22, -0.42, -0.55], np.float32) * look.freckles
     return gains
@@ -111,12 +110,10 @@ def _scalp(picture: Floats, look: Look, rng: Generator, atlas: SkinAtlas) -> Non
     if look.hair == "bald":
         return
     strength = 0.75 if look.hair == "buzz" else 0.9
-    gap = atlas.hair_gap - np.float32(look.hairline + (1.5 if look.hair == "receding" else 0.0))
+    above = look.hairline + (1.5 if look.hair == "receding" else 0.0)
     grain = atlas.fields[atlas.names.index("stubble")]
     middle = atlas.fields[atlas.names.index("middle0")]
-    mask = smoothstep(-0.15, 0.75, gap + 0.5 * middle + 0.5 * grain - 0.25)
-    mask *= np.float32(strength) * (0.8 + 0.2 * grain)
-    _blend(picture, _hair_tone(look, 0.75), mask)
+    grow_scalp(picture, atlas.hair_gap, grain, middle, above, strength, _hair_tone(look, 0.75))
 
 
 def _brows(picture: Floats, look: Look, rng: Generator, atlas: SkinAtlas) -> None:

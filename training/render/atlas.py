@@ -16,6 +16,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 SIZE: Final = 384  # rows of the skin texture; it is twice as wide (face | skull, neck)
+NOISE: Final = ("slow", "middle", "pores", "freckles")  # fields that multiply the whole skin
 _LATTICE: Final = 64
 
 
@@ -24,14 +25,15 @@ class SkinAtlas:
     """Maps of the skin texture (SIZE, 2 * SIZE), face on the left, skull and neck on the right.
 
     place (SIZE, 2 * SIZE, 3): canonical position, cm. fields (N, SIZE, 2 * SIZE) float32, about 0..1: the masks and
-    noise fields called `names`. brow_s, brow_t: place along (0 inner to 1 outer) and cm above the brow's curve;
-    hair_gap: cm above the usual hairline (negative is face).
+    noise fields called `names`; boxes (N, 4): top, bottom, left, right of what is not 0 in each.
+    brow_s, brow_t: place along (0 inner to 1 outer) and cm above the brow's curve; hair_gap: cm above the usual hairline (negative is face).
     insides: canonical position maps (64, 64, 3) of "mouth", "gums" and "teeth".
     """
 
     place: Floats
     names: tuple[str, ...]
     fields: Floats
+    boxes: NDArray[np.int32]
     brow_s: Floats
     brow_t: Floats
     hair_gap: Floats
@@ -50,7 +52,7 @@ class SkinAtlas:
         fields = {**masks, **noise}
         stack = np.ascontiguousarray(np.stack(list(fields.values())), np.float32)
         insides = {n: position_map(head.surfaces[n], head.neutral, 64, 64) for n in ("mouth", "gums", "teeth")}
-        return cls(place, tuple(fields), stack, brow_s, brow_t, hair_gap(place), insides)
+        return cls(place, tuple(fields), stack, field_boxes(stack), brow_s, brow_t, hair_gap(place), insides)
 
 
 def position_map(surface: Surface, vertices: Floats, height: int, width: int) -> Floats:
@@ -95,6 +97,17 @@ def _landmark_uv(skin: Surface, landmarks: Ints) -> Floats:
     order = np.zeros(int(skin.triangles.max()) + 1, np.int32)
     order[skin.triangles] = skin.uv_triangles
     return np.asarray(skin.uv[order[landmarks]] * np.array([2 * SIZE, SIZE]), np.float32)
+
+
+def field_boxes(fields: Floats) -> Ints:
+    """Top, bottom, left, right (N, 4) of what exceeds 0.01 in each of the fields (N, h, w)."""
+    boxes = np.zeros((len(fields), 4), np.int32)
+    for index, field in enumerate(fields):
+        seen = np.abs(field) > 0.01
+        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        if len(rows):
+            boxes[index] = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    return boxes
 
 
 def smoothstep(low: float, high: float, value: Floats) -> Floats:

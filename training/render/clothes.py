@@ -150,7 +150,7 @@ def _ring_part(name: str, points: Floats, texture: Bytes, folds: int) -> Part:
 
 def cloth_texture(rng: Generator, colour: Colour, second: Colour, pattern: str) -> Bytes:
     """A fabric, (128, 128, 4) uint8 RGBA; patterns as in `Look.cloth_pattern`."""
-    y, x = np.mgrid[:128, :128].astype(np.float32)
+    y, x = np.arange(128, dtype=np.float32)[:, None], np.arange(128, dtype=np.float32)[None]
     weave = 0.03 * np.sin(x * 1.6) * np.sin(y * 1.6)
     cloud = cv2.resize(rng.uniform(-1, 1, (6, 6)).astype(np.float32), (128, 128), interpolation=cv2.INTER_CUBIC)
     shade = 1 + weave + 0.08 * np.asarray(cloud, np.float32)
@@ -159,12 +159,14 @@ def cloth_texture(rng: Generator, colour: Colour, second: Colour, pattern: str) 
     if pattern == "knit":
         shade = shade * (1 + 0.16 * np.sin(x * 0.8) * (1 + 0.4 * np.sin(y * 0.9 + np.sin(x * 0.8))))
     elif pattern == "stripes":
-        mask = (np.mod(y if rng.random() < 0.5 else x, period) < period * rng.uniform(0.2, 0.6)).astype(np.float32)
+        bars = (np.mod(y if rng.random() < 0.5 else x, period) < period * rng.uniform(0.2, 0.6)).astype(np.float32)
+        mask = np.ascontiguousarray(np.broadcast_to(bars, mask.shape))
     elif pattern == "checks":
         mask = 0.4 * (np.mod(x, period) < period / 2) + 0.4 * (np.mod(y, period) < period / 2)
     elif pattern == "print":
         blobs = cv2.resize(rng.uniform(0, 1, (14, 14)).astype(np.float32), (128, 128), interpolation=cv2.INTER_CUBIC)
         mask = (np.asarray(blobs) > 0.66).astype(np.float32)
     base, other = np.asarray(colour, np.float32), np.asarray(second, np.float32)
-    picture = (base + mask[..., None].astype(np.float32) * (other - base)) * shade[..., None]
-    return np.ascontiguousarray(np.dstack([np.clip(picture, 0, 255), np.full((128, 128), 255)]).astype(np.uint8))
+    ground = base + mask[..., None].astype(np.float32) * (other - base) if mask.any() else base
+    picture = cv2.convertScaleAbs(np.asarray(ground * shade[..., None], np.float32))
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA), np.uint8)

@@ -145,20 +145,19 @@ def _sheet(rng: Generator, look: Look, cut: _Cut, scalp: Scalp, shell: Shell, la
     along = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     around = TURN[None] / (2 * np.pi) * cut.folds + float(rng.uniform(0, 2)) + cut.sweep * along * np.sign(look.parting)
     uv = np.stack([fold(around), np.broadcast_to(along, around.shape)], -1)
-    height, width = (256 if shell.fall else 128), 192
-    alpha = _alpha(height, width, layer, cut)
-    texture = hair_texture(rng, look.hair_colour, look.hair_contrast, cut.style, alpha, 0.3 if layer == 0 else 0.0)
+    alpha, root = _alpha(256 if shell.fall else 128, layer, cut), 0.3 if layer == 0 else 0.0
+    texture = hair_texture(rng, look.hair_colour, look.hair_contrast, cut.style, alpha, 192, root)
     return shell_part(f"hair{layer}", points, uv, texture, _HAIR, look.hair_gloss * 0.6)
 
 
-def _alpha(height: int, width: int, layer: int, cut: _Cut) -> Floats:
+def _alpha(height: int, layer: int, cut: _Cut) -> Floats:
     """Cover of a sheet: whole at the roots, ragged over the last part; the outer sheets are loose strands."""
-    v = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+    v = np.linspace(0, 1, height, dtype=np.float32)
     ragged = (0.22, 0.4, 0.7)[layer]
     cover = np.clip((1 - v) / ragged, 0, 1) * (1.0, 0.95, 0.5)[layer]
     if cut.style == CURLED and layer > 0:
         cover = cover * (0.9, 1.0)[layer - 1]
-    return np.asarray(np.broadcast_to(cover, (height, width)), np.float32)
+    return np.asarray(cover, np.float32)
 
 
 def _wave(rng: Generator, shell: Shell, cut: _Cut) -> Floats:
@@ -187,10 +186,10 @@ def _knot(rng: Generator, look: Look, points: Floats, name: str, ragged: bool) -
     v = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     u = np.linspace(0, 2, columns, dtype=np.float32)[None]
     uv = np.stack(np.broadcast_arrays(fold(u + 0.5 * v), v), -1)
-    alpha = np.ones((128, 128), np.float32)
+    alpha = np.ones(128, np.float32)
     if ragged:
-        alpha *= np.clip((1 - np.linspace(0, 1, 128, dtype=np.float32)[:, None]) / 0.3, 0, 1)
-    texture = hair_texture(rng, look.hair_colour, look.hair_contrast, STRAIGHT, alpha, 0.0)
+        alpha *= np.clip((1 - np.linspace(0, 1, 128, dtype=np.float32)) / 0.3, 0, 1)
+    texture = hair_texture(rng, look.hair_colour, look.hair_contrast, STRAIGHT, alpha, 128, 0.0)
     return shell_part(name, points, uv, texture, _HAIR, look.hair_gloss * 0.6)
 
 

@@ -64,23 +64,26 @@ def _wrap(tile: Floats, columns: Floats, rows: Floats) -> Floats:
 
 
 def hair_texture(
-    rng: Generator, colour: Colour, contrast: float, style: int, alpha: Floats, root: float
+    rng: Generator, colour: Colour, contrast: float, style: int, alpha: Floats, width: int, root: float
 ) -> Bytes:
-    """Colour a strand tile: (h, w, 4) uint8 RGBA.
+    """Colour a strand tile: (h, width, 4) uint8 RGBA, at most 256 each way.
 
-    alpha (h, w) float32: where hair is (>= 0.5), before the strands' own thickness eats into it; root: darkening of
-    the first rows, 0..1. Highlights lean warm, shadows deep, as light goes through a strand before it comes back.
+    alpha (h,): where hair is (>= 0.5) from root to tip, before the strands' own thickness eats into it; root:
+    darkening of the first rows, 0..1. Highlights lean warm, shadows deep, as light goes through a strand before it comes back.
     """
-    height, width = alpha.shape
     tile = strand_tiles(style)[int(rng.integers(4))]
-    tile = np.roll(tile, (int(rng.integers(TILE)), int(rng.integers(TILE))), axis=(0, 1))
-    shine = tile[:height, :width]
+    shine = np.roll(tile, (int(rng.integers(TILE)), int(rng.integers(TILE))), axis=(0, 1))[: len(alpha), :width]
     base = np.asarray(colour, np.float32)
-    level = np.linspace(0, 1, 64, dtype=np.float32)[:, None]
+    level = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
     dark, light = base * np.float32(1 - 0.62 * contrast), base * np.float32(1 + 0.35 * contrast) + np.float32(10)
     table = dark + (light - dark) * level ** np.array([1.0, 1.1, 1.25], np.float32)
-    picture = np.clip(table, 0, 255)[np.minimum((shine * 63).astype(np.intp), 63)]
-    fade = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    picture *= 1 - root * np.clip(1 - fade * 5, 0, 1)
-    opaque = np.clip((alpha - 0.5) * 3 + (shine - 0.5) * np.clip(2.4 * (1 - alpha), 0, 2) + 0.5, 0, 1)
-    return np.ascontiguousarray(np.dstack([picture, opaque * 255]).astype(np.uint8))
+    coded = cv2.convertScaleAbs(shine, alpha=255.0)
+    picture = np.asarray(cv2.LUT(cv2.merge((coded,) * 3), np.clip(table, 0, 255).astype(np.uint8)[None]), np.uint8)
+    shadow = int(len(alpha) * 0.2)
+    if root > 0 and shadow > 0:
+        fade = 1 - root * np.linspace(1, 0, shadow, dtype=np.float32)
+        picture[:shadow] = (picture[:shadow] * fade[:, None, None]).astype(np.uint8)
+    cover = alpha.astype(np.float32)[:, None]
+    bite = np.clip(2.4 * (1 - cover), 0, 2)
+    opaque = np.clip((cover - 0.5) * 3 + (shine - 0.5) * bite + 0.5, 0, 1)
+    return np.dstack([picture, (opaque * 255).astype(np.uint8)])
