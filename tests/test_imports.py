@@ -25,7 +25,16 @@ HOMES = {  # a heavy package, and the only module or folder that imports it
 }
 
 # From the top down: each part knows only what lies below it. What is not named here is above everything.
-STACK = [{"stream", "reenact", "editing"}, {"faces"}, {"bundle"}, {"sessions"}, {"image", "kernels"}, {"geometry"}]
+STACK = [
+    {"commands"},
+    {"doctor"},
+    {"stream", "reenact", "editing"},
+    {"faces"},
+    {"bundle"},
+    {"sessions"},
+    {"image", "kernels"},
+    {"geometry"},
+]
 GROUND = {"errors", "files", "timing", "provenance", "picture_header", "hub", "_cpu", "_cuda"}
 LEVEL = {part: level for level, parts in enumerate([*STACK, GROUND]) for part in parts}
 

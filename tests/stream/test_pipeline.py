@@ -316,7 +316,7 @@ with VideoSink({str(tmp_path / "a.mp4")!r}, (128, 96), Fraction(25)) as sink:
     )
     assert child.stdout is not None and child.stdout.readline() == "running\n"
     child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=30)
+    _, errors = child.communicate(timeout=120)
     assert "KeyboardInterrupt" in errors and child.returncode != 0
     images = read_video(tmp_path / "a.mp4").images
     assert len(images) >= 20

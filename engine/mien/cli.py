@@ -1,0 +1,219 @@
+"""The command line, `mien`: reads arguments, hands them to mien.commands, and turns errors into exit codes."""
+
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from mien.commands.reenact import Job, Report
+
+# What a command needs is imported inside of it, so that `mien --help` stays quick.
+
+GROUP = "mien.commands"
+log = logging.getLogger(__name__)
+app = typer.Typer(
+    name="mien",
+    help="Edits and reenacts faces in real time. Everything it writes is marked as synthetic.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+BundleOption = Annotated[str, typer.Option("--bundle", help="A bundle that mien brings, a folder, or a .zip.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where the networks run.")]
+BackendOption = Annotated[Literal["ort", "openvino"], typer.Option("--backend", help="What runs the networks.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each network.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def main() -> None:
+    """Entry point of the `mien` program. Exit codes: 0, those of mien.errors, 2 for wrong usage, 130 for Ctrl-C."""
+    _join(app, sys.argv[1:])
+    try:
+        app()
+    except MienError as error:
+        if os.environ.get("MIEN_DEBUG"):
+            raise
+        print(f"mien: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _join(app: typer.Typer, arguments: list[str]) -> None:
+    """Adds the commands of other packages, unless one of mien's own was asked for."""
+    own = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if asked in own:
+        return
+    for entry in entry_points(group=GROUP):
+        _add(app, entry)
+
+
+def _add(app: typer.Typer, entry: EntryPoint) -> None:
+    try:
+        command = entry.load()
+    except (ImportError, AttributeError) as error:
+        log.warning("The command %r of %s cannot be loaded: %s", entry.name, entry.value, error)
+        return
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=entry.name)
+    else:
+        app.command(entry.name)(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from mien.provenance import software
+
+        print(software())
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", envvar="MIEN_DEBUG", help="Show tracebacks and details.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Edits and reenacts faces in real time. Everything it writes is marked as synthetic."""
+    if debug:
+        os.environ["MIEN_DEBUG"] = "1"
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="mien: %(message)s")
+
+
+@app.command()
+def reenact(
+    source: Annotated[Path, typer.Argument(help="The portrait: a picture.")],
+    driving: Annotated[str, typer.Argument(help="What moves it: a video, a folder of pictures, or a camera (0).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A video (.mp4) or a folder for PNG files.")],
+    relative: Annotated[
+        bool, typer.Option("--relative/--absolute", help="Take over the driver's changes, or its pose as it is.")
+    ] = True,
+    bundle: BundleOption = "studio",
+    device: DeviceOption = "cpu",
+    backend: BackendOption = "ort",
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Makes a portrait move as a driving face does. The output keeps the driver's frames, times and sound."""
+    from mien.commands.reenact import Job
+
+    _finish(Job(source, driving, output, relative, bundle, device, backend, threads), as_json)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the video goes.")] = Path("mien-demo.mp4"),
+    as_json: JsonOption = False,
+) -> None:
+    """Reenacts the portrait that mien brings with the clip that mien brings: synthetic people, both."""
+    from mien.commands.demo import demo_job
+
+    _finish(demo_job(output), as_json)
+
+
+@app.command()
+def bench(
+    bundle: Annotated[str, typer.Argument(help="A bundle that mien brings, a folder, or a .zip.")] = "studio",
+    device: DeviceOption = "cpu",
+    backend: BackendOption = "ort",
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measures how fast this machine reenacts, from the clip that mien brings to a video that is thrown away."""
+    import tempfile
+    from dataclasses import replace
+
+    from mien.commands.demo import demo_job
+
+    with tempfile.TemporaryDirectory(prefix="mien-bench-") as folder:
+        job = demo_job(Path(folder) / "bench.mp4")
+        _finish(replace(job, bundle=bundle, device=device, backend=backend, threads=threads), as_json, kept=False)
+
+
+@app.command()
+def info(
+    bundle: Annotated[str, typer.Argument(help="A bundle that mien brings, a folder, or a .zip.")] = "studio",
+    as_json: JsonOption = False,
+) -> None:
+    """Shows what a bundle is: its networks, their tensors, licences and origin."""
+    from mien.bundle import Bundle
+    from mien.commands.show import show_manifest
+
+    manifest = Bundle.open(bundle).manifest
+    print(manifest.to_json().decode(), end="") if as_json else show_manifest(manifest)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Says what this machine has and what of it really works; exit code 1 where something needed does not."""
+    from mien.commands.show import show_facts
+    from mien.doctor import diagnose
+
+    diagnosis = diagnose()
+    if as_json:
+        _print_json({"healthy": diagnosis.healthy, "facts": [asdict(fact) for fact in diagnosis.facts]})
+    else:
+        show_facts(diagnosis)
+    raise typer.Exit(0 if diagnosis.healthy else MienError.exit_code)
+
+
+@app.command()
+def pull(
+    name: Annotated[str | None, typer.Argument(help="What to fetch; without it, what there is.")] = None,
+    mirror: Annotated[str | None, typer.Option(envvar="MIEN_MIRROR", help="A folder or URL to take it from.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetches a public network into the cache, checked against its sha256, and shows its licence."""
+    from mien import hub
+    from mien.commands.show import pulling, show_entries
+
+    if name is None:
+        entries = list(hub.REGISTRY.values())
+        _print_json([asdict(entry) for entry in entries]) if as_json else show_entries(entries)
+        return
+    entry = hub.find(name)
+    print(f"{entry.what}. Licence: {entry.licence}. Origin: {entry.origin}.", file=sys.stderr)
+    with pulling(entry.name, shown=not as_json) as progress:
+        path = hub.pull(name, mirror, progress)
+    _print_json({**asdict(entry), "path": str(path)}) if as_json else print(path)
+
+
+def _finish(job: "Job", as_json: bool, kept: bool = True) -> None:
+    """Does a job, with a bar on stderr where a person looks on, and reports it."""
+    from mien.commands.reenact import reenact
+    from mien.commands.show import working
+
+    with working("frames", shown=not as_json) as progress:
+        report = reenact(job, progress)
+    _print_json(asdict(report)) if as_json else print(_summary(report, kept))
+
+
+def _summary(report: "Report", kept: bool) -> str:
+    width, height = report.size
+    stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in report.stage_seconds.items())
+    lines = [
+        f"{report.frames} frames of {width}x{height} in {report.seconds:.2f} s: {report.fps:.1f} frames a second",
+        f"step: {report.step_ms['p50']:.1f} ms (p50), {report.step_ms['p99']:.1f} ms (p99); {stages}",
+        f"first frame {report.startup_seconds:.2f} s after the start; {report.peak_memory_mb:.0f} MB at the peak",
+    ]
+    if report.age_ms is not None:
+        lines.append(f"age of an output: {report.age_ms['p50']:.0f} ms (p50), {report.age_ms['p99']:.0f} ms (p99)")
+    if lost := report.frames - report.status.get("tracked", 0):
+        lines.append(f"{lost} frames without a face in the driver: the last picture was held, then black")
+    return "\n".join([*lines, report.output] if kept else lines)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the commands of `mien` do; `mien.cli` only reads their arguments."""

@@ -1,0 +1,138 @@
+"""A portrait driven by a video, a folder of pictures or a camera: from the files that come in to what goes out."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.commands.usage import peak_memory, seconds_since_start
+from mien.errors import MienError, NoFace
+from mien.image import load_image
+from mien.reenact import Reenacted, Reenactor
+from mien.stream.pipeline import Progress, Run, run_file, run_live
+from mien.stream.sinks import Sink, open_sink
+from mien.stream.sources import CameraSource, Source, VideoSource, open_source
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `mien reenact` was asked to do."""
+
+    source: Path
+    driving: str
+    """A video, a folder of pictures, or a camera by its number."""
+    output: Path
+    relative: bool = True
+    bundle: str = "studio"
+    device: str = "cpu"
+    backend: str = "ort"
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came out, and how fast; seconds and milliseconds are wall-clock time."""
+
+    output: str
+    frames: int
+    size: tuple[int, int]
+    """Width and height of the output."""
+    rate: str
+    """Frames per second of the output, as a fraction."""
+    fps: float
+    """Frames made per second, from opening the driving video to the finished file."""
+    seconds: float
+    """For all frames, from opening the driving video to the finished file."""
+    startup_seconds: float
+    """From the start of the process to the first frame written."""
+    step_ms: dict[str, float]
+    """Of one step of the reenactor, 50th and 99th percentile."""
+    stage_seconds: dict[str, float]
+    """Decode, process and encode, each in a thread of its own, and the parts of process."""
+    status: dict[str, int]
+    """How many frames had a tracked face, held the last picture, or were blank."""
+    peak_memory_mb: float
+    sessions: dict[str, object]
+    """What ran each network."""
+    dropped: int = 0
+    """Camera: frames that a newer one replaced."""
+    age_ms: dict[str, float] | None = None
+    """Camera: how old a frame was when its output had been written, 50th and 99th percentile."""
+    synthetic: bool = True
+
+
+def reenact(job: Job, progress: Progress | None = None) -> Report:
+    """Does the job. Raises the MienErrors of its parts, and NoFace where no frame of the driver had a face.
+
+    An error or Ctrl-C half way leaves what was made so far, and says on stderr where.
+    """
+    reenactor = Reenactor(
+        job.bundle, device=job.device, backend=job.backend, threads=job.threads, relative=job.relative
+    )
+    portrait = load_image(job.source)
+    reenactor.set_source(portrait)
+    size = (portrait.shape[1], portrait.shape[0])
+    status: Counter[str] = Counter()
+
+    def step(image: NDArray[np.uint8], seconds: float) -> Reenacted:
+        result = reenactor.step(image, seconds)
+        status[result.status] += 1
+        return result
+
+    start = time.perf_counter()
+    with open_source(job.driving) as driver:
+        sound = job.driving if isinstance(driver, VideoSource) else None
+        sink = open_sink(job.output, size, driver.rate, driver.time_base, sound)
+        with _unfinished_work_named(sink), sink:
+            run = (run_live if isinstance(driver, CameraSource) else run_file)(driver, step, sink, progress)
+            if not status["tracked"]:
+                raise NoFace(
+                    f"None of the {run.frames} frames of {job.driving} shows a face that could drive anything."
+                )
+        seconds = time.perf_counter() - start
+        return _report(run, reenactor, driver, sink, size, seconds, dict(status))
+
+
+@contextmanager
+def _unfinished_work_named(sink: Sink) -> Iterator[None]:
+    try:
+        yield
+    except (MienError, KeyboardInterrupt):
+        if sink.result is not None:
+            print(f"mien: stopped; the {sink.frames} frames made so far are in {sink.result}", file=sys.stderr)
+        raise
+
+
+def _report(
+    run: Run,
+    reenactor: Reenactor,
+    driver: Source,
+    sink: Sink,
+    size: tuple[int, int],
+    seconds: float,
+    status: dict[str, int],
+) -> Report:
+    process = run.stages["process"]
+    parts = {**run.stages, **reenactor.timings.summary()}
+    return Report(
+        output=str(sink.result),
+        frames=run.frames,
+        size=size,
+        rate=str(driver.rate),
+        fps=run.frames / seconds,
+        seconds=seconds,
+        startup_seconds=seconds_since_start() - (time.perf_counter() - run.first_frame),
+        step_ms={"p50": process.p50, "p99": process.p99},
+        stage_seconds={name: stage.mean * stage.count / 1e3 for name, stage in parts.items()},
+        status=status,
+        peak_memory_mb=peak_memory(),
+        sessions={role: asdict(session.info) for role, session in reenactor.model.sessions.items()},
+        dropped=run.dropped,
+        age_ms={"p50": run.age.p50, "p99": run.age.p99} if run.age else None,
+    )
