@@ -82,7 +82,7 @@ class PairSamples(IterableDataset[dict[str, torch.Tensor]]):
             pictures = self.disturb_both(pictures, rng)
         here, there = as_motion(labels[0]), as_motion(labels[1])
         if not self.plain:
-            here, there = self.shaken(here, rng, 0.5), self.shaken(there, rng, 1.0)
+            here, there = self.shaken(here, rng, 0.3), self.shaken(there, rng, 0.5)
         shape = self.model.shape_of(here)
         driven = self.model.project(there, shape)
         union = cv2.dilate(np.maximum(alphas[0], alphas[1]), np.ones((5, 5), np.uint8))

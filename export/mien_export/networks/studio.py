@@ -265,7 +265,7 @@ class Generator(nn.Module):
         up = self.up1(torch.cat([upsample(up), x1], 1))
         up = self.refine(self.up0(torch.cat([upsample(up), x0], 1)))
         base = F.interpolate(prior, scale_factor=2.0, mode="bilinear", align_corners=False)
-        flow = (base + F.pixel_shuffle(self.flow(up), 2).float() * 0.1) * self.border(base)
+        flow = (base + F.pixel_shuffle(self.flow(up), 2).float() * 0.25) * self.border(base)
         masks = F.pixel_shuffle(self.masks(up), 4).float()
         paint = torch.sigmoid(F.pixel_shuffle(self.paint(up), 4).float())
         return GeneratorOutput(flow, masks[:, :1], paint, masks[:, 1:], prior)
