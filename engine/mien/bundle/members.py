@@ -85,7 +85,7 @@ class Archive:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
             raise BundleInvalid(f"{path} is neither a folder nor a readable zip: {error}.") from error
         entries = self._zip.infolist()
         if len(entries) > MOST_MEMBERS:
