@@ -23,6 +23,7 @@ from mien.errors import BundleNotFound, DeviceError, ImageError, NoFace, OutputE
 from mien.image import load_image, save_image
 from mien.provenance import read_mark
 from mien.reenact import Reenacted
+from mien.stream.sources import CameraSource
 from mien.timing import Stopwatch
 from tests.media import Picture, audio_packets, marker, markers, read_video, truncated, write_video
 from tests.tiny import tiny_bundle
@@ -200,7 +201,10 @@ def test_a_truncated_driver_keeps_what_was_made_and_says_where(
     assert f"the {count} frames made so far are in {out}" in errors and "truncated" in errors
 
 
-def test_ctrl_c_gives_130_and_a_playable_file(clip: Path, portrait: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_being_stopped_leaves_a_playable_file(
+    clip: Path, portrait: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
     script = f"""
 import sys
 from mien import cli
@@ -226,11 +230,22 @@ cli.main()
         cwd=Path(__file__).parents[1],
     )
     assert child.stdout is not None and child.stdout.readline() == "running\n"
-    child.send_signal(signal.SIGINT)
+    child.send_signal(sent)
     _, errors = child.communicate(timeout=120)
-    assert child.returncode == 130, errors
+    assert child.returncode == code, errors
     assert "Traceback" not in errors and f"are in {tmp_path / 'out.mp4'}" in errors
     assert 3 <= len(read_video(tmp_path / "out.mp4").images) < 20
+
+
+def test_a_camera_drives_live_until_it_is_unplugged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path, portrait: Path, tmp_path: Path
+) -> None:
+    # OpenCV reads a file like a camera; its end is an unplugged camera.
+    monkeypatch.setattr(reenact_module, "open_source", lambda spec: CameraSource(str(clip)))
+    assert mien(monkeypatch, "reenact", portrait, "0", "-o", tmp_path / "out.mp4") == VideoError.exit_code
+    errors = capsys.readouterr().err
+    count = len(read_video(tmp_path / "out.mp4").images)
+    assert 1 <= count <= 20 and f"the {count} frames made so far" in errors and "stopped after 20 frames" in errors
 
 
 def test_demo_says_where_the_video_lies_and_how_fast_it_ran(

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import sys
 from dataclasses import asdict
 from importlib.metadata import EntryPoint, entry_points
@@ -36,7 +37,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 
 def main() -> None:
-    """Entry point of the `mien` program. Exit codes: 0, those of mien.errors, 2 for wrong usage, 130 for Ctrl-C."""
+    """The program. Exit codes: 0, those of mien.errors, 2 for wrong usage, 130 for Ctrl-C, 143 for being terminated."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as with Ctrl-C, what was made so far becomes playable
     _join(app, sys.argv[1:])
     try:
         app()

@@ -113,7 +113,7 @@ def slowly(delays: list[int]) -> Callable[[int], None]:
 tenths = st.lists(st.sampled_from([0, 0, 1, 5, 20]), min_size=1, max_size=5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(count=st.integers(0, 30), decode=tenths, process=tenths, encode=tenths)
 def test_a_file_comes_through_whole_and_in_order(
     count: int, decode: list[int], process: list[int], encode: list[int]
@@ -133,7 +133,7 @@ def test_a_file_comes_through_whole_and_in_order(
     assert run.frames == count
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(count=st.integers(1, 60), camera=tenths, process=tenths, encode=tenths)
 def test_live_output_is_processed_and_never_goes_back(
     count: int, camera: list[int], process: list[int], encode: list[int]
@@ -152,7 +152,7 @@ def test_live_output_is_processed_and_never_goes_back(
     assert run.age is not None and 0 <= run.age.p50 <= run.age.p99
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(later=st.lists(st.integers(1, 9), max_size=6))
 def test_live_the_newest_frame_wins(later: list[int]) -> None:
     """The camera gives one frame, then later[k] frames during step k: of those only the newest may be processed."""

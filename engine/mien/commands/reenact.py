@@ -103,7 +103,7 @@ def reenact(job: Job, progress: Progress | None = None) -> Report:
 def _unfinished_work_named(sink: Sink) -> Iterator[None]:
     try:
         yield
-    except (MienError, KeyboardInterrupt):
+    except (MienError, KeyboardInterrupt, SystemExit):
         if sink.result is not None:
             print(f"mien: stopped; the {sink.frames} frames made so far are in {sink.result}", file=sys.stderr)
         raise

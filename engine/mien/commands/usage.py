@@ -1,7 +1,6 @@
 """What this process has used so far: time since it was started, and memory at its peak."""
 
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -26,4 +25,6 @@ def peak_memory() -> float:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
     except OSError:
+        import resource  # which Windows does not have
+
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
