@@ -111,13 +111,20 @@ def timings_json(timings: Iterable[Timing]) -> dict[str, object]:
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table; floats with three digits, everything but the first column right-aligned."""
+    """Prints a table; floats with three digits or more, everything but the first column right-aligned."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
     for row in rows:
-        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(_shown(cell) for cell in row))
+    console = Console()
+    console.print(table, width=None if console.is_terminal else max(console.width, 120), crop=False)
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
+    return str(cell)
 
 
 def show_timings(title: str, timings: Iterable[Timing]) -> None:

@@ -25,9 +25,11 @@ from tests.kernels.cases import (
     views,
 )
 
+Mask = NDArray[np.uint8] | NDArray[np.float32]
+
 
 def expected(
-    frame: NDArray[np.uint8], patch: NDArray[np.uint8], mask: NDArray[np.float32], matrix: Matrix, feather: float = 0.0
+    frame: NDArray[np.uint8], patch: NDArray[np.uint8], mask: Mask, matrix: Matrix, feather: float = 0.0
 ) -> NDArray[np.uint8]:
     out = np.empty_like(frame)
     reference.blend(out, frame, patch, mask, checks.matrix("matrix", matrix)[1], feather)
@@ -41,9 +43,8 @@ def test_native_equals_reference(
     height: int, width: int, rows: int, columns: int, matrix: Matrix, feather: float, seed: int, byte_mask: bool
 ) -> None:
     frame, patch = picture(height, width, seed), picture(rows, columns, seed + 1)
-    mask = floats(rows, columns, seed=seed)
-    if byte_mask:
-        mask = (255 * mask).astype(np.uint8)
+    values = floats(rows, columns, seed=seed)
+    mask: Mask = (255 * values).astype(np.uint8) if byte_mask else values
     result = kernels.blend(frame, patch, mask, matrix, feather=feather)
     difference = np.abs(result.astype(int) - expected(frame, patch, mask, matrix, feather)).max(2)
     assert difference[~near_edge(frame.shape, matrix, columns, rows)].max(initial=0) <= 1
