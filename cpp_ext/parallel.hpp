@@ -2,7 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace mien {
@@ -11,22 +14,57 @@ namespace mien {
 constexpr long long kPixelsWorthAThread = 40000;
 constexpr int kRowsPerTurn = 16;
 
-// Calls rows(first, last) until [first, last) is done. Threads take turns of a few rows, since rows differ in cost and
-// another process may hold one of the cores.
+// The rows not yet taken, and how many turns are under way.
+class Turns {
+  public:
+    Turns(int first, int last) : next_(first), last_(last) {}
+
+    bool take(int& begin, int& end) {
+        const std::lock_guard lock(mutex_);
+        if (next_ >= last_) return false;
+        begin = next_;
+        next_ = end = std::min(next_ + kRowsPerTurn, last_);
+        ++running_;
+        return true;
+    }
+
+    void finish() {
+        const std::lock_guard lock(mutex_);
+        if (--running_ == 0) idle_.notify_all();
+    }
+
+    void wait() {
+        std::unique_lock lock(mutex_);
+        idle_.wait(lock, [this] { return running_ == 0; });
+    }
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable idle_;
+    int next_;
+    const int last_;
+    int running_ = 0;
+};
+
+// Calls rows(first, last) until [first, last) is done. Threads take turns of a few rows, since rows differ in cost. On a
+// busy machine the helper may not run for a long while: nobody waits for it unless it has taken a turn, and `rows` is
+// not touched by a helper that comes too late.
 template <class Rows>
 void parallel_rows(int first, int last, long long pixels, const Rows& rows) {
-    std::atomic<int> next{first};
-    const auto work = [&] {
-        for (;;) {
-            const int begin = next.fetch_add(kRowsPerTurn);
-            if (begin >= last) return;
-            rows(begin, std::min(begin + kRowsPerTurn, last));
-        }
+    if (pixels < kPixelsWorthAThread || std::thread::hardware_concurrency() < 2) {
+        if (first < last) rows(first, last);
+        return;
+    }
+    const auto turns = std::make_shared<Turns>(first, last);
+    const auto work = [turns, &rows] {
+        for (int begin, end; turns->take(begin, end); turns->finish()) rows(begin, end);
     };
-    if (pixels < kPixelsWorthAThread || std::thread::hardware_concurrency() < 2) return work();
-    std::thread helper(work);
+    try {
+        std::thread(work).detach();
+    } catch (const std::system_error&) {  // no thread to be had: this one does it all
+    }
     work();
-    helper.join();
+    turns->wait();
 }
 
 }  // namespace mien
