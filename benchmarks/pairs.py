@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien import kernels
 from mien.geometry import Similarity
 from mien.image import to_tensor
 from mien.reenact.motion import Motion, draw_openings
@@ -31,9 +32,13 @@ class Score:
 
     head: float
     head_of_copy: float
+    head_of_true_flow: float
+    """The source warped by the right flow, nothing painted: light that stays while the head turns, and what the source
+    does not show, are left as errors."""
     features: float
     """Eyes and mouth."""
     features_of_copy: float
+    features_of_true_flow: float
     flow: float
     """Mean error on the head where the driving frame's point is seen in the source."""
     still: float
@@ -65,14 +70,25 @@ def judge_pair(model: StudioModel, scene: dict[str, npt.NDArray[np.generic]], he
     head = ~np.isin(scene["labels"][there], NOT_HEAD)
     seen = (np.asarray(scene["visible"][there, here]) > 127) & head[::2, ::2]
     features = around_openings(np.asarray(scene["landmarks"][there], np.float32))
+    warped = warp(picture, truth)
     return Score(
-        decibel(result, answer, head),
-        decibel(picture, answer, head),
-        decibel(result, answer, features),
-        decibel(picture, answer, features),
-        flow_error(flow, truth, seen),
-        flow_error(np.zeros_like(flow), truth, seen),
+        head=decibel(result, answer, head),
+        head_of_copy=decibel(picture, answer, head),
+        head_of_true_flow=decibel(warped, answer, head),
+        features=decibel(result, answer, features),
+        features_of_copy=decibel(picture, answer, features),
+        features_of_true_flow=decibel(warped, answer, features),
+        flow=flow_error(flow, truth, seen),
+        still=flow_error(np.zeros_like(flow), truth, seen),
     )
+
+
+def warp(picture: Image, flow: npt.NDArray[np.float32]) -> Image:
+    """A 256 x 256 picture sampled along a flow (2, h, w), normalised units, everywhere."""
+    everywhere = np.ones((SIDE, SIDE), np.float32)
+    nothing = np.zeros((3, SIDE, SIDE), np.float32)
+    straight = np.eye(2, 3)
+    return kernels.warp_blend(picture, np.ascontiguousarray(flow), everywhere, nothing, everywhere, straight)
 
 
 def read(model: StudioModel, picture: Image) -> Motion | None:
@@ -134,8 +150,10 @@ def decibel(result: Image, answer: Image, where: Mask | None = None) -> float:
 def summary(scores: Sequence[Score]) -> dict[str, dict[str, float]]:
     """Mean and median of every score, and of what is gained above copying the source."""
     columns = {f.name: np.array([getattr(score, f.name) for score in scores]) for f in fields(Score)}
-    columns["head, gained"] = columns["head"] - columns["head_of_copy"]
-    columns["features, gained"] = columns["features"] - columns["features_of_copy"]
+    for part in ("head", "features"):
+        copied = columns[f"{part}_of_copy"]
+        columns[f"{part}, gained"] = columns[part] - copied
+        columns[f"{part}, gained by the true flow"] = columns[f"{part}_of_true_flow"] - copied
     return {
         "mean": {name: float(np.nanmean(values)) for name, values in columns.items()},
         "median": {name: float(np.nanmedian(values)) for name, values in columns.items()},

@@ -22,7 +22,7 @@ import typer
 
 from benchmarks import measure, multipie, pairs
 from benchmarks.judge import MIRROR_HELP, Agreement, Judge, Measures, compare, read_clip, show_agreement
-from benchmarks.sheets import ContactSheet, SideBySide
+from benchmarks.sheets import ContactSheet, SideBySide, close_up
 from mien.bundle import Bundle
 from mien.image import load_image
 from mien.reenact import Reenactor
@@ -113,7 +113,7 @@ def video(
         agreements = {}
         for clip in driver:
             name = f"{portrait.stem}-{clip.stem}"
-            driven = Driven(reenactor, portrait, clip, judge.measure_clip(clip, cache), out / name)
+            driven = Driven(reenactor, judge, portrait, clip, judge.measure_clip(clip, cache), out / name)
             result = judge.measure(driven)
             agreements[clip.stem] = everything[name] = compare(driven.driver.quantities(), result.quantities())
             rows[name] = {"YuNet finds a face": float(result.found.mean()), **driven.facts}
@@ -125,13 +125,17 @@ def video(
 class Driven:
     """The frames of one portrait driven by one clip; while they pass by, sheet and video are drawn from them."""
 
-    def __init__(self, reenactor: Reenactor, portrait: Path, clip: Path, driver: Measures, out: Path) -> None:
-        self.reenactor, self.portrait, self.clip, self.driver, self.out = reenactor, portrait, clip, driver, out
+    def __init__(
+        self, reenactor: Reenactor, judge: Judge, portrait: Path, clip: Path, driver: Measures, out: Path
+    ) -> None:
+        self.reenactor, self.judge = reenactor, judge
+        self.portrait, self.clip, self.driver, self.out = portrait, clip, driver, out
         self.facts: dict[str, float] = {}
 
     def __iter__(self) -> Iterator[Image]:
         picture = load_image(self.portrait)
         self.reenactor.set_source(picture)
+        rows, columns = close_up(self.judge.detect(picture), picture)
         rate = clip_rate(self.clip)
         sheet, tracked = ContactSheet(len(self.driver.boxes)), 0
         with SideBySide(Path(f"{self.out}.mp4"), rate) as beside:
@@ -140,7 +144,7 @@ class Driven:
                 tracked += result.status == "tracked"
                 if index == 0:
                     self.facts["frame 0 (dB)"] = pairs.decibel(result.image, picture)
-                sheet.add(index, frame, result.image)
+                sheet.add(index, frame, result.image[rows, columns])
                 beside.add(frame, result.image)
                 yield result.image
         sheet.save(Path(f"{self.out}.png"))

@@ -29,6 +29,17 @@ def scaled(image: Image, height: int = HEIGHT) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 
+def close_up(box: npt.NDArray[np.float64] | None, image: Image) -> tuple[slice, slice]:
+    """Rows and columns of a picture around a face's box (left, top, width, height), twice as large; all without one."""
+    height, width = image.shape[:2]
+    if box is None:
+        return slice(0, height), slice(0, width)
+    half = float(max(box[2:4]))
+    x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+    rows = slice(max(int(y - half), 0), min(int(y + half), height))
+    return rows, slice(max(int(x - half), 0), min(int(x + half), width))
+
+
 class ContactSheet:
     """Keeps the frames at eight evenly spaced times of a clip of known length, and draws driver above result."""
 

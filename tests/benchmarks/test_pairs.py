@@ -48,8 +48,18 @@ def test_around_openings_covers_eyes_and_mouth_and_little_else() -> None:
 
 
 def test_summary_gives_what_is_gained_above_a_copy() -> None:
-    scores = [pairs.Score(25, 18, 22, 15, 2, 12), pairs.Score(27, 18, 24, 15, 4, 12)]
+    scores = [pairs.Score(25, 18, 23, 22, 15, 19, 2, 12), pairs.Score(27, 18, 23, 24, 15, 19, 4, 12)]
     table = pairs.summary(scores)
     assert table["mean"]["head, gained"] == pytest.approx(8)
     assert table["median"]["features, gained"] == pytest.approx(8)
+    assert table["mean"]["head, gained by the true flow"] == pytest.approx(5)
     assert table["mean"]["flow"] == pytest.approx(3)
+
+
+def test_warp_samples_along_the_flow() -> None:
+    picture = np.zeros((256, 256, 3), np.uint8)
+    picture[:, 200:] = 255
+    flow = np.zeros((2, 128, 128), np.float32)
+    flow[0] = 50 * 2 / 256  # each pixel takes what lies 50 pixels to its right
+    assert pairs.warp(picture, flow)[100, 160].tolist() == [255] * 3
+    assert pairs.warp(picture, flow)[100, 140].tolist() == [0] * 3

@@ -65,7 +65,8 @@ def test_driven_passes_results_on_and_draws_them(tmp_path: Path) -> None:
             return SimpleNamespace(image=self.image, status="tracked" if len(given) % 2 else "held")
 
     measures = Measures(np.zeros((4, 5)), np.zeros((4, 468, 3)))
-    driven = reenact_quality.Driven(Copies(), tmp_path / "portrait.png", clip, measures, tmp_path / "out")
+    judge = SimpleNamespace(detect=lambda image: None)
+    driven = reenact_quality.Driven(Copies(), judge, tmp_path / "portrait.png", clip, measures, tmp_path / "out")
     assert all((image == disc(200)).all() for image in driven)
     assert given == [i / 24 for i in range(4)]
     assert driven.facts == {"frame 0 (dB)": 99, "driver tracked": 0.5}

@@ -7,7 +7,7 @@ import av
 import numpy as np
 
 from benchmarks.judge import read_clip
-from benchmarks.sheets import TIMES, ContactSheet, SideBySide, scaled
+from benchmarks.sheets import TIMES, ContactSheet, SideBySide, close_up, scaled
 from mien.image import load_image
 
 
@@ -51,3 +51,10 @@ def test_the_video_has_every_frame_at_its_rate(tmp_path: Path) -> None:
 def test_pictures_are_scaled_to_an_even_width() -> None:
     assert scaled(grey(0, 61, 41), 100).shape == (100, 68, 3)
     assert scaled(grey(0, 1000, 3), 100).shape == (100, 2, 3)
+
+
+def test_the_close_up_stays_inside_the_picture() -> None:
+    picture = grey(0, 100, 200)
+    assert close_up(None, picture) == (slice(0, 100), slice(0, 200))
+    assert close_up(np.array([90.0, 40, 20, 20, 1]), picture) == (slice(30, 70), slice(80, 120))
+    assert close_up(np.array([0.0, 0, 20, 90, 1]), picture) == (slice(0, 100), slice(0, 100))
