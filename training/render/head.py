@@ -51,6 +51,7 @@ _RANGES = {
     "lashes": (LASHES,),
 }
 _SCATTERED = 98
+_LASH_LENGTH = 0.45  # of FaceKit's
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Head:
             names = tuple(str(n) for n in kit["expression_names"])
             surfaces = _surfaces(kit["quads"], kit["quads_uv"], kit["uv"], new, neutral)
         _stiffen(identity, expression, names, neutral, new)
+        _trim_lashes(neutral, surfaces)
         triangles = np.concatenate([s.triangles for s in surfaces.values()])
         skin = surfaces["skin"].triangles
         open_jaw = neutral + expression[names.index("jawOpen")]
@@ -182,6 +184,17 @@ def _stiffen(identity: Floats, expression: Floats, names: tuple[str, ...], neutr
         if index < 2:
             shift[..., 0] = 0
         identity[:, group] = shift
+
+
+def _trim_lashes(neutral: Floats, surfaces: dict[str, Surface]) -> None:
+    """Shorten the upper lashes and drop the lower ones: as given, at picture size, they are a heavy black band."""
+    lashes = surfaces["lashes"]
+    hairs, skin = np.unique(lashes.triangles), neutral[np.unique(surfaces["skin"].triangles)]
+    lid = skin[skin[:, 2] > 7]
+    roots = np.array([lid[np.linalg.norm(lid - hair, axis=1).argmin()] for hair in neutral[hairs]])
+    neutral[hairs] = roots + _LASH_LENGTH * (neutral[hairs] - roots)
+    upper = neutral[lashes.triangles][:, :, 1].mean(axis=1) > EYE_CENTRES[0, 1] - 0.1
+    surfaces["lashes"] = Surface("lashes", lashes.triangles[upper], lashes.uv, lashes.uv_triangles[upper])
 
 
 def _landmarks(open_jaw: Floats, triangles: Ints, new: Ints) -> Ints:

@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
-_ANCHORS = 1200
+_ANCHORS = 600
 _SOFTNESS = {"skin": 0.45, "gums": 0.45, "hair": 0.3}  # how far light reaches round a surface
 
 

@@ -232,7 +232,7 @@ def shade(
                         colour[channel] += lit * lights[i, 3 + channel] * shadow
                     hx, hy, hz = ex + lights[i, 0], ey + lights[i, 1], ez + lights[i, 2]
                     half = (nx * hx + ny * hy + nz * hz) / (np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9)
-                    if half > 0 and facing > 0:
+                    if half > 0.5 and facing > 0:
                         spot = gloss * half**exponent * shadow * fog
                         highlight_r += spot * lights[i, 3]
                         highlight_g += spot * lights[i, 4]
