@@ -51,7 +51,8 @@ def atlas() -> SkinAtlas:
     fields = skin_atlas.region_masks(place, points, uv) | skin_atlas.noise_fields(place)
     along, above = skin_atlas.brow_frame(place, points)
     stack = np.stack(list(fields.values())).astype(np.float32)
-    return SkinAtlas(place, tuple(fields), stack, skin_atlas.field_boxes(stack), along, above, skin_atlas.hair_gap(place), {})
+    boxes, gap = skin_atlas.field_boxes(stack), skin_atlas.hair_gap(place)
+    return SkinAtlas(place, tuple(fields), stack, boxes, along, above, gap, {})
 
 
 def _look(seed: int, **changes: object) -> Look:

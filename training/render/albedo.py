@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.render.atlas import NOISE, SIZE, SkinAtlas, smoothstep
 from training.render.looks import Look, sample_look
 from training.render.strands import strand_tiles
-from training.render.texels import grow_scalp, speckle
+from training.render.texels import grow_scalp, speckle, tint, to_rgba
 
 __all__ = ["Look", "paint_face", "sample_look", "skin_texture"]
 
@@ -43,20 +43,18 @@ def skin_texture(look: Look, rng: Generator, atlas: SkinAtlas) -> Bytes:
     noise = [n for n in atlas.names if n in gains and n.startswith(NOISE)]
     rows = np.array([atlas.names.index(n) for n in noise], np.int64)
     weight = np.stack([gains[n] for n in noise]).astype(np.float32)
-    picture = speckle(np.asarray(look.skin, np.float32) / 255, atlas.fields, rows, weight)
+    picture = speckle(np.asarray(np.asarray(look.skin) / 255, np.float32), atlas.fields, rows, weight)
     for name, gain in gains.items():
         if name not in noise:
             index = atlas.names.index(name)
-            top, bottom, left, right = atlas.boxes[index]
-            factor = cv2.exp(atlas.fields[index, top:bottom, left:right, None] * gain)
-            picture[top:bottom, left:right] *= factor
+            tint(picture, atlas.fields[index], atlas.boxes[index], np.asarray(gain, np.float32))
     _stubble(picture, look, rng, atlas)
     _scalp(picture, look, rng, atlas)
     _brows(picture, look, rng, atlas)
     _moles(picture, look, rng)
     if look.style == "grey":
         picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    return _rgba(picture * np.float32(255))
+    return to_rgba(picture)
 
 
 def _gains(look: Look, rng: Generator) -> dict[str, Floats]:
@@ -82,7 +80,7 @@ def _gains(look: Look, rng: Generator) -> dict[str, Floats]:
         warm = rng.normal(0, amount) * np.array([0.5, 1.0, 1.0]) + rng.normal(0, 0.2 * amount, 3)
         gains[f"{name}{int(rng.integers(kinds))}"] = warm.astype(np.float32)
     if look.freckles > 0:
-        gains[f"freckles{int(rng.integers(2))}"] = np.array([-0.22, -0.42, -0.55], np.float32) * look.freckles
+        gains[f"freckles{int(rng.integers(2))}"] = np.array([-0.14, -0.27, -0.36], np.float32) * look.freckles
     return gains
 
 

@@ -26,7 +26,8 @@ class SkinAtlas:
 
     place (SIZE, 2 * SIZE, 3): canonical position, cm. fields (N, SIZE, 2 * SIZE) float32, about 0..1: the masks and
     noise fields called `names`; boxes (N, 4): top, bottom, left, right of what is not 0 in each.
-    brow_s, brow_t: place along (0 inner to 1 outer) and cm above the brow's curve; hair_gap: cm above the usual hairline (negative is face).
+    brow_s, brow_t: place along (0 inner to 1 outer) and cm above the brow's curve; hair_gap: cm above the usual
+    hairline (negative is face).
     insides: canonical position maps (64, 64, 3) of "mouth", "gums" and "teeth".
     """
 

@@ -36,7 +36,7 @@ def _colour(rng: np.random.Generator) -> Floats:
     """Mostly muted, any brightness; a green screen now and then."""
     if rng.random() < 0.04:
         return np.array([0.1, rng.uniform(0.5, 0.85), 0.2], np.float32)
-    hue, saturation = rng.uniform(0, 2 * np.pi), rng.beta(1.2, 3)
+    hue, saturation = rng.uniform(0, 2 * np.pi), rng.beta(1.0, 4.0)
     wave = 1 + saturation * np.cos(hue - np.array([0, 2.1, 4.2]))
     return np.clip(wave * rng.uniform(0.06, 0.85), 0.01, 0.99).astype(np.float32)
 

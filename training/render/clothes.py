@@ -22,6 +22,7 @@ Bytes = NDArray[np.uint8]
 
 _CLOTH: Final = LABELS.index("cloth")
 _LEVELS: Final = np.arange(-20, -5, dtype=np.float32)
+_SHOULDER: Final = -12.0  # below this height cloth falls straight
 _AXIS: Final = np.float32(-1.5)  # z of the vertical axis of the rings
 # height, half width, depth in front, depth behind of the rings below a collar
 _TORSO: Final = np.array(
@@ -43,7 +44,10 @@ class Bust:
         corners = vertices[triangles[low]]
         rays = np.stack([np.sin(TURN), np.zeros(COLUMNS), np.cos(TURN)], -1).astype(np.float32)
         rows = [first_hits(rays, corners - np.array([0, y, _AXIS], np.float32)) for y in _LEVELS]
-        return cls(np.stack(rows).astype(np.float32))
+        radius = np.stack(rows).astype(np.float32)
+        for row in range(int(_SHOULDER - _LEVELS[0]), -1, -1):  # the model ends here: hang from its widest place
+            radius[row] = np.maximum(radius[row], radius[row + 1])
+        return cls(radius)
 
     def at(self, y: Reals) -> Floats:
         """Radius (..., COLUMNS) at heights y (..., COLUMNS)."""
@@ -103,7 +107,8 @@ def _garment(name: str, bust: Bust, collar: Reals, clear: float, texture: Bytes)
         level = np.minimum(height - 1.5 * ahead - 0.5 * behind, rows[-1] - 0.6)
         rows.append(level)
         across.append(radius * np.clip((rows[2] - level) / 1.5, 0.5, 1))
-    clears = np.full(len(rows), clear)
+    clears = np.full(len(rows), clear + 0.3)
+    clears[1:3] = clear
     clears[0] = 0.05  # the collar's edge touches the skin: no gap to look into
     y = np.stack(rows).astype(np.float32)
     points = np.stack([

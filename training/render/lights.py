@@ -34,10 +34,10 @@ def sample_lights(rng: np.random.Generator) -> Lights:
     azimuth, height, key, ambient = {
         "studio": (rng.uniform(15, 50), rng.uniform(10, 45), rng.uniform(0.45, 0.75), rng.uniform(0.25, 0.45)),
         "flat": (rng.uniform(0, 20), rng.uniform(0, 30), rng.uniform(0.2, 0.45), rng.uniform(0.5, 0.75)),
-        "window": (rng.uniform(50, 85), rng.uniform(0, 35), rng.uniform(0.6, 0.95), rng.uniform(0.2, 0.35)),
-        "harsh": (rng.uniform(20, 80), rng.uniform(-10, 60), rng.uniform(0.8, 1.15), rng.uniform(0.1, 0.2)),
-        "above": (rng.uniform(0, 40), rng.uniform(50, 75), rng.uniform(0.6, 0.9), rng.uniform(0.2, 0.4)),
-        "rim": (rng.uniform(10, 45), rng.uniform(5, 35), rng.uniform(0.3, 0.5), rng.uniform(0.25, 0.45)),
+        "window": (rng.uniform(50, 85), rng.uniform(0, 35), rng.uniform(0.75, 1.05), rng.uniform(0.26, 0.4)),
+        "harsh": (rng.uniform(20, 80), rng.uniform(-10, 60), rng.uniform(0.85, 1.15), rng.uniform(0.16, 0.26)),
+        "above": (rng.uniform(0, 40), rng.uniform(50, 75), rng.uniform(0.7, 1.0), rng.uniform(0.26, 0.42)),
+        "rim": (rng.uniform(10, 45), rng.uniform(5, 35), rng.uniform(0.4, 0.6), rng.uniform(0.3, 0.45)),
     }[kind]
     directions = [_direction(side * azimuth, height)]
     colours = [key * _tint(rng)]

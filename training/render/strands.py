@@ -69,16 +69,19 @@ def hair_texture(
     """Colour a strand tile: (h, width, 4) uint8 RGBA, at most 256 each way.
 
     alpha (h,): where hair is (>= 0.5) from root to tip, before the strands' own thickness eats into it; root:
-    darkening of the first rows, 0..1. Highlights lean warm, shadows deep, as light goes through a strand before it comes back.
+    darkening of the first rows, 0..1. Shadows are deep and warm, as light goes through a strand before it
+    comes back; fair hair shows less of them.
     """
     tile = strand_tiles(style)[int(rng.integers(4))]
     shine = np.roll(tile, (int(rng.integers(TILE)), int(rng.integers(TILE))), axis=(0, 1))[: len(alpha), :width]
     base = np.asarray(colour, np.float32)
+    contrast = contrast * (1 - 0.45 * float(base.max()) / 255)
     level = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
     dark, light = base * np.float32(1 - 0.62 * contrast), base * np.float32(1 + 0.35 * contrast) + np.float32(10)
     table = dark + (light - dark) * level ** np.array([1.0, 1.1, 1.25], np.float32)
     coded = cv2.convertScaleAbs(shine, alpha=255.0)
-    picture = np.asarray(cv2.LUT(cv2.merge((coded,) * 3), np.clip(table, 0, 255).astype(np.uint8)[None]), np.uint8)
+    tones = np.clip(table, 0, 255).astype(np.uint8)[None]
+    picture = np.asarray(cv2.LUT(cv2.merge((coded, coded, coded)), tones), np.uint8)
     shadow = int(len(alpha) * 0.2)
     if root > 0 and shadow > 0:
         fade = 1 - root * np.linspace(1, 0, shadow, dtype=np.float32)

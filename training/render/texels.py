@@ -32,6 +32,29 @@ def speckle(base: Floats, fields: Floats, rows: NDArray[np.int64], gains: Floats
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
+def tint(picture: Floats, field: Floats, box: NDArray[np.int32], gain: Floats) -> None:
+    """Multiply picture (h, w, 3), in place, by exp(gain (3,) x field (h, w)) within box (top, bottom, left, right)."""
+    for y in range(box[0], box[1]):
+        for x in range(box[2], box[3]):
+            value = field[y, x]
+            if abs(value) > 0.004:
+                for c in range(3):
+                    picture[y, x, c] *= np.exp(gain[c] * value)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def to_rgba(picture: Floats) -> NDArray[np.uint8]:
+    """Picture (h, w, 3) in 0..1 as opaque uint8 RGBA (h, w, 4)."""
+    out = np.empty((picture.shape[0], picture.shape[1], 4), np.uint8)
+    for y in range(picture.shape[0]):
+        for x in range(picture.shape[1]):
+            for c in range(3):
+                out[y, x, c] = np.uint8(min(max(picture[y, x, c], np.float32(0)), np.float32(1)) * 255 + 0.5)
+            out[y, x, 3] = 255
+    return out
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def grow_scalp(
     picture: Floats, gap: Floats, grain: Floats, lumps: Floats, above: float, strength: float, tone: Floats
 ) -> None:
