@@ -19,6 +19,9 @@ OPSET = 20
 TOLERANCE = 1e-4
 """Largest difference to torch, as a share of the largest value of an output."""
 
+SMALLEST_SCALE = 0.01
+"""An output whose largest value is below this (a probability of nothing, say) is measured against this instead."""
+
 
 class ParityError(MienError):
     """The exported network does not compute what torch computes."""
@@ -30,7 +33,7 @@ class Comparison:
 
     name: str
     largest: float
-    """Largest absolute difference over the largest absolute value."""
+    """Largest absolute difference over the largest absolute value (at least `SMALLEST_SCALE`)."""
     ours: tuple[float, ...]
     torchs: tuple[float, ...]
 
@@ -100,6 +103,6 @@ def compare(model: bytes, inputs: dict[str, Tensor], truth: dict[str, Tensor]) -
 
 
 def _beside(name: str, ours: NDArray[np.generic], truth: NDArray[np.generic]) -> Comparison:
-    largest = float(np.abs(ours - truth).max() / max(1e-12, float(np.abs(truth).max())))
+    largest = float(np.abs(ours - truth).max() / max(SMALLEST_SCALE, float(np.abs(truth).max())))
     first = tuple(float(v) for v in ours.ravel()[:4]), tuple(float(v) for v in truth.ravel()[:4])
     return Comparison(name, largest, *first)

@@ -96,6 +96,14 @@ class PointModel:
             )
         )
 
+    def rest_of(self, driving: Motion, reference: Motion) -> Floats:
+        """(K, 3) cm: what the driver's landmarks did since the reference that pose and expression do not explain.
+
+        Added to the source's shape it carries the landmarks' whole movement over, also where the expression values
+        fall short of it.
+        """
+        return self.shape_of(driving) - self.shape_of(reference)
+
     def _limited(self, motion: Motion) -> Motion:
         pose = np.clip(motion.pose, -MOST_TURN, MOST_TURN).astype(np.float32)
         expression = np.clip(motion.expression, *self.limits).astype(np.float32)

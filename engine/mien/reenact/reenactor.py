@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +34,7 @@ class Reenacted:
 
     ``image``: uint8 (H, W, 3) RGB of the source's size. ``status``: ``tracked`` when the driver's face was seen,
     ``held`` while the last picture (or the untouched source) stands in for it, ``blank`` when that has lasted too long.
-    ``motion``: the motion that was drawn, in the source crop's coordinates. ``synthetic``: always True.
+    ``motion``: the driver's, smoothed; place and landmarks in pixels of its frame. ``synthetic``: always True.
     """
 
     image: Image
@@ -100,11 +100,11 @@ class Reenactor:
         driving = self._steady(self.model.motion(tracked))
         if self._reference is None:
             self._reference = driving
-        motion = self.model.points.transfer(source.motion, driving, self._reference if self.relative else None)
         with self.timings("render"):
-            self._last = self.model.render(source, motion)
+            points = self.model.drive(source, driving, self._reference if self.relative else None)
+            self._last = self.model.render(source, points)
         self._seen = self._time
-        return Reenacted(self._last, "tracked", motion)
+        return Reenacted(self._last, "tracked", driving)
 
     def _require_source(self) -> StudioSource:
         if self._source is None:
@@ -120,11 +120,12 @@ class Reenactor:
     def _steady(self, motion: Motion) -> Motion:
         if self._filter is None:
             return motion
-        raw = np.concatenate([motion.pose, motion.place, motion.expression])
-        unit = np.ones_like(raw)
-        unit[3:5] = np.exp(-motion.place[2]) / 10  # pixels to decimetres: every value then moves on a similar scale
-        steady = (self._filter(raw * unit, self._time) / unit).astype(np.float32)
-        return replace(motion, pose=steady[:3], place=steady[3:6], expression=steady[6:])
+        size = float(np.exp(motion.place[2])) * 10  # pixels of a decimetre: all values then move on a similar scale
+        raw = [motion.pose, motion.place[:2] / size, motion.place[2:], motion.expression, motion.landmarks.ravel() / size]
+        steady = self._filter(np.concatenate(raw), self._time).astype(np.float32)
+        pose, middle, scale, expression, landmarks = np.split(steady, np.cumsum([len(part) for part in raw])[:-1])
+        place = np.concatenate([middle * size, scale])
+        return Motion(pose, place, expression, landmarks.reshape(-1, 2) * np.float32(size))
 
     @property
     def info(self) -> Mapping[str, object]:

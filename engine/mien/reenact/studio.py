@@ -102,9 +102,14 @@ class StudioModel:
         place, landmarks = tracked.place.astype(np.float32), tracked.landmarks.astype(np.float32)
         return Motion(out["pose"], place, out["expression"], landmarks)
 
-    def render(self, source: StudioSource, motion: Motion) -> Image:
-        """The portrait with another motion (in the source crop's coordinates): a new picture of the source's size."""
-        points = self.points.project(motion, source.shape)
+    def drive(self, source: StudioSource, driving: Motion, reference: Motion | None) -> Floats:
+        """The source's points (K, 3) as the driver moves them; ``reference`` as in `PointModel.transfer`."""
+        motion = self.points.transfer(source.motion, driving, reference)
+        rest = 0.0 if reference is None else self.points.rest_of(driving, reference)
+        return self.points.project(motion, source.shape + rest)
+
+    def render(self, source: StudioSource, points: Floats) -> Image:
+        """The portrait with its points (K, 3) moved: a new picture of the source's size."""
         maps = self.sessions["generator"].run(
             {
                 "features": source.features,
