@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.bundle import Bundle, embedded_bundles, reading
+from mien.bundle import Bundle, embedded_bundles, reading, write_bundle
 from mien.errors import BundleError, BundleInvalid, BundleNotFound, BundleTampered, MienError
 from tests import tiny
 
@@ -315,7 +315,7 @@ def test_a_zip_that_is_damaged_anywhere_is_an_error_of_ours(tmp_path: Path) -> N
 def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(np.full(3, 2, np.float32).tobytes())
     with pytest.raises(BundleInvalid, match="external data"):
-        tiny.write_bundle(tmp_path / "b", tiny.tiny_manifest(), {"motion": tiny.external_model()})
+        write_bundle(tmp_path / "b", tiny.tiny_manifest(), {"motion": tiny.external_model()})
 
 
 @pytest.mark.parametrize(

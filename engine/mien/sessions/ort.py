@@ -27,7 +27,7 @@ DTYPES = {
 }
 
 # ONNX Runtime's errors have no base of their own, and their number grows.
-ORT_ERRORS = (
+ORT_ERRORS: tuple[type[Exception], ...] = (
     *(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     RuntimeError,
     ValueError,
