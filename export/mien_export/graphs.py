@@ -26,6 +26,15 @@ def folded(module: nn.Module) -> nn.Module:
     return module
 
 
+@torch.no_grad()
+def rounded(module: nn.Module) -> nn.Module:
+    """The same module with its weights rounded to float16: the file stores them so, at half the size."""
+    for weight in module.parameters():
+        if weight.dim() > 1:
+            weight.copy_(weight.half().float())
+    return module
+
+
 class DetectorGraph(nn.Module):
     """Letterboxed frame to scores and crops; a score that is not the largest of its 3x3 cells becomes 0."""
 

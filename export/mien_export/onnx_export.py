@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from mien.errors import MienError
@@ -79,12 +80,31 @@ def export(
     for node in proto.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
+    store_half(proto)
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, buffer)
     model = buffer.getvalue()
     with torch.no_grad():
         truth = module(**inputs)
     return Exported(model, compare(model, inputs, dict(zip(outputs, truth, strict=True))))
+
+
+def store_half(proto: onnx.ModelProto) -> None:
+    """Keep weights that are exact in float16 as such, with a cast behind them that every runtime folds at load."""
+    casts = []
+    for weight in proto.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if weight.data_type != onnx.TensorProto.FLOAT or values.ndim < 2:
+            continue
+        half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
 
 
 def compare(model: bytes, inputs: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Comparison, ...]:

@@ -121,7 +121,7 @@ def pack_studio(
         trained = {"detector": studio.Detector, "appearance": studio.Appearance, "generator": studio.Generator}
         network = studio.Motion(sizes) if role == "motion" else trained[role]()
         network.load_state_dict(read_weights(runs / files[role], role))
-        one.module.network = graphs.folded(network)
+        one.module.network = graphs.rounded(graphs.folded(network))
     exported = {
         role: export(one.module, one.example, [t.name for t in one.outputs], one.batch) for role, one in networks.items()
     }

@@ -50,6 +50,17 @@ def test_folding_changes_no_output() -> None:
     assert not any(isinstance(m, nn.BatchNorm2d) for m in graphs.folded(network).modules())
 
 
+def test_rounded_weights_are_stored_in_half_the_space() -> None:
+    network, inputs = stirred(studio.Appearance()), {"image": torch.rand(1, 3, 256, 256)}
+    names = ("features", "identity")
+    whole = export(graphs.AppearanceGraph(network), inputs, names)
+    module = graphs.AppearanceGraph(network)
+    graphs.rounded(module.network)
+    half = export(module, inputs, names)
+    assert len(half.model) < 0.55 * len(whole.model)
+    assert half.largest < 1e-4
+
+
 def test_soft_argmax_finds_a_peak() -> None:
     maps = torch.zeros(1, 1, 36, 36)
     maps[0, 0, 9, 27] = 50
