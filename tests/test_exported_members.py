@@ -24,3 +24,14 @@ def test_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
     assert mien.__version__ == version("mien")
+
+
+def test_the_command_and_its_sub_commands_load() -> None:
+    from importlib.metadata import distribution
+
+    points = {(point.group, point.name): point for point in distribution("mien").entry_points}
+    assert callable(points["console_scripts", "mien"].load())
+    assert ("mien.commands", "export") in points
+    for (group, _), point in points.items():
+        assert group in ("console_scripts", "mien.commands")
+        assert callable(point.load())
