@@ -236,6 +236,16 @@ def test_a_header_without_size(tmp_path: Path) -> None:
         load_image(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(
+    ("samples", "bits", "photometric"),
+    [([255, 0, 0], 8, 2), ([65535, 0, 0], 16, 2), ([0, 255, 255, 0], 8, 5)],
+    ids=["8 bits", "16 bits", "CMYK"],
+)
+def test_kinds_of_tiff(tmp_path: Path, samples: list[float], bits: int, photometric: int) -> None:
+    image = loaded(tmp_path, pictures.tiff(8, 6, samples, bits, photometric))
+    assert np.array_equal(image, np.full((6, 8, 3), RED))
+
+
 def test_a_float_tiff_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tiff").write_bytes(pictures.tiff(8, 8, [float("nan")], bits=32, photometric=1, form=3))
     with pytest.raises(ImageError, match="float32"):

@@ -100,8 +100,9 @@ def check_image(image: object) -> None:
 
 def to_tensor(image: Image) -> Floats:
     """uint8 (H, W, 3) to float32 (1, 3, H, W) in [0, 1], same channel order."""
-    scaled = cv2.dnn.blobFromImage(image, 1 / 255)
-    return np.asarray(scaled, np.float32)
+    tensor = np.empty((1, 3, *image.shape[:2]), np.float32)
+    np.multiply(image.transpose(2, 0, 1), np.float32(1 / 255), out=tensor[0])
+    return tensor
 
 
 def to_image(tensor: NDArray[np.floating]) -> Image:
@@ -114,8 +115,8 @@ def to_image(tensor: NDArray[np.floating]) -> Image:
         raise ImageError(f"A picture as a tensor is (3, H, W) or (1, 3, H, W); got shape {tensor.shape}.")
     if np.isnan(planes.sum()):
         raise ImageError("The tensor has values that are not a number (NaN); it is no picture.")
-    scaled = np.clip(planes * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(scaled.transpose(1, 2, 0))
+    merged = cv2.merge([np.asarray(plane, np.float32) for plane in planes])
+    return _uint8(cv2.convertScaleAbs(np.maximum(merged, 0), alpha=255))
 
 
 def crop(image: Image, similarity: Similarity, size: int) -> Image:
