@@ -50,21 +50,30 @@ def folds(flow: Tensor) -> Tensor:
 
 
 def losses(appearance: Appearance, generator: Generator, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Truth for flow, visibility and mask; L1 for the picture, its gradients, and the paint in holes."""
+    """Truth for flow, visibility and mask; L1 for the picture, its gradients, and the paint in holes.
+
+    Two batches in three compare pictures of half the size: most of what is to be learned shows there, at half the time.
+    """
     out, identity = generate(appearance, generator, batch)
     source, driving = pictures(batch, "source"), pictures(batch, "driving")
+    mask = batch["mask"].float().div(255)
+    whole_driving = driving
+    if torch.rand(()) < 2 / 3:
+        source, driving, mask = F.avg_pool2d(source, 2), F.avg_pool2d(driving, 2), F.avg_pool2d(mask, 2)
+        smaller = {key: F.avg_pool2d(getattr(out, key), 2) for key in ("visible", "paint", "mask")}
+        out = out._replace(**smaller)
+    size = source.shape[-1]
     near = batch["near"].float().div(255)
     visible = batch["visible"].float().div(255)
     head = batch["head"].float().div(255)
-    full = F.interpolate(near, scale_factor=2.0)
+    full = F.interpolate(near, size=size)
     apart = (out.flow - batch["flow"]).norm(dim=1, keepdim=True)
     weight = visible * (0.15 + head + 8 * near * head)
-    hole = F.interpolate(1 - visible, scale_factor=2.0) * (1 + 8 * full)
+    hole = F.interpolate(1 - visible, size=size) * (1 + 8 * full)
     result = compose(source, out)
     error = (result - driving).abs()
     sharp = sum((a - b).abs().mean() for a, b in zip(gradients(result), gradients(driving), strict=True))
-    shown = F.avg_pool2d(out.visible, 2)
-    mask = batch["mask"].float().div(255)
+    shown = F.adaptive_avg_pool2d(out.visible, visible.shape[-1])
     found = {
         "flow": 20 * (apart * weight).sum() / weight.sum(),
         "picture": 2 * (error * (1 + 6 * full)).mean(),
@@ -76,7 +85,7 @@ def losses(appearance: Appearance, generator: Generator, batch: dict[str, Tensor
     }
     if torch.rand(()) < 0.25:
         with torch.autocast("cpu", torch.bfloat16):
-            _, other = appearance(driving)
+            _, other = appearance(whole_driving)
         alike = identity @ other.T * 10
         found["identity"] = 0.1 * F.cross_entropy(alike, torch.arange(len(alike)))
     return found
