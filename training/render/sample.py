@@ -1,7 +1,8 @@
-"""Draws one scene by chance: a person in several frames, with everything that is known about them."""
+"""Photographs people: one by chance with everything that is known about them, or a given one in given motions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,10 @@ from training.render.albedo import paint_face
 from training.render.atlas import SkinAtlas
 from training.render.backgrounds import make_background
 from training.render.blend import Blendshapes
-from training.render.camera import develop, sample_camera
+from training.render.camera import Camera, develop, sample_camera
 from training.render.head import Head
 from training.render.lights import Lights, sample_lights
-from training.render.looks import sample_look
+from training.render.looks import Look, sample_look
 from training.render.motion import Motion, sample_motions
 from training.render.person import Person, build_person, head_weights
 from training.render.props import Wardrobe, make_props
@@ -32,6 +33,7 @@ Bytes = NDArray[np.uint8]
 SIZE = 256
 FLOW_SIZE = 128
 FRAMES = 3
+FOLLOW = 0.85
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,26 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What stays the same while a person is photographed.
+
+    distance: cm from the camera to the head; background (size, size, 3) uint8; follow: share of the head's movement
+    that the crop follows (0: the camera stands still). The default leaves what a tracker's error leaves.
+    """
+
+    distance: float
+    lights: Lights
+    background: Bytes
+    camera: Camera
+    follow: float = FOLLOW
+
+
+@dataclass(frozen=True)
 class View:
     """One frame's geometry.
 
     offsets (V, 3): expression, cm; positions (V, 3): posed, cm; samples (V, 3): place in samples and 1 / depth;
-    shine (V,): light that reaches the mouth; nearness, ids (512, 512): what is seen.
+    shine (V,): light that reaches the mouth; nearness, ids (2 size, 2 size): what is seen.
     """
 
     motion: Motion
@@ -66,10 +83,11 @@ class View:
 
 
 class Studio:
-    """Draws scenes of one head model; holds what is the same for all of them."""
+    """Photographs people of one head model, size x size pixels; holds what is the same for all of them."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, size: int = SIZE) -> None:
         self.head = head
+        self.size = size
         self.shapes = Blendshapes.from_dense(head.expression)
         self.atlas = SkinAtlas.from_head(head)
         self.label_map = skin_labels(head, self.atlas)
@@ -82,46 +100,58 @@ class Studio:
     def draw(self, rng: Generator) -> Scene:
         """One scene of FRAMES frames; the same generator state gives the same scene."""
         look = sample_look(rng)
+        person, identity = self.cast(rng, look)
+        distance = float(np.exp(rng.uniform(np.log(40), np.log(150))))
+        motions = sample_motions(rng, self.head.expression_names, FRAMES)
+        stage = Stage(distance, sample_lights(rng), make_background(rng, self.size), sample_camera(rng))
+        views = [self._view(person, motion, stage) for motion in motions]
+        frames: list[dict[str, NDArray[Any]]] = []
+        for view in views:
+            rgb, alpha, labels = self._picture(person, view, stage)
+            known = self._known(person, view)
+            frames.append({"rgb": develop(stage.camera, rgb, rng), "alpha": alpha, "labels": labels, **known})
+        arrays: dict[str, NDArray[Any]] = {name: np.stack([f[name] for f in frames]) for name in frames[0]}
+        arrays["flow"], arrays["visible"] = _flows(person, views)
+        arrays["identity"] = identity
+        return Scene(arrays, look.attributes() | {"light": stage.lights.kind})
+
+    def cast(self, rng: Generator, look: Look) -> tuple[Person, Floats]:
+        """A person of this look, and the identity (100,), standard deviations, that was drawn for them."""
         identity = (np.clip(rng.normal(0, 1, 100), -2, 2) * rng.uniform(0.4, 1.1)).astype(np.float32)
         textures = paint_face(look, rng, self.atlas)
         if not look.lashes:
             del textures["lashes"]
         tongue = float(rng.uniform(0.5, 1.5)) if rng.random() < 0.5 else 0.2
-        person = build_person(
-            self.head, identity, textures, look.skin_gloss, make_props(rng, self.wardrobe, look), tongue
-        )
-        distance = float(np.exp(rng.uniform(np.log(40), np.log(150))))
-        views = [self._view(person, m, distance) for m in sample_motions(rng, self.head.expression_names, FRAMES)]
-        lights, background, camera = sample_lights(rng), make_background(rng, SIZE), sample_camera(rng)
-        frames: list[dict[str, NDArray[Any]]] = []
-        for view in views:
-            rgb, alpha, labels = self._picture(person, view, lights, background)
-            known = self._known(person, view)
-            frames.append({"rgb": develop(camera, rgb, rng), "alpha": alpha, "labels": labels, **known})
-        arrays: dict[str, NDArray[Any]] = {name: np.stack([f[name] for f in frames]) for name in frames[0]}
-        arrays["flow"], arrays["visible"] = _flows(person, views)
-        arrays["identity"] = identity
-        return Scene(arrays, look.attributes() | {"light": lights.kind})
+        props = make_props(rng, self.wardrobe, look)
+        return build_person(self.head, identity, textures, look.skin_gloss, props, tongue), identity
 
-    def _view(self, person: Person, motion: Motion, distance: float) -> View:
+    def film(self, rng: Generator, person: Person, motions: Iterable[Motion], stage: Stage) -> Iterator[Bytes]:
+        """One developed picture, (size, size, 3) uint8 RGB, for each motion; `rng` draws the camera's noise."""
+        for motion in motions:
+            rgb, _, _ = self._picture(person, self._view(person, motion, stage), stage)
+            yield develop(stage.camera, rgb, rng)
+
+    def _view(self, person: Person, motion: Motion, stage: Stage) -> View:
         offsets = posing.express(self.head, self.shapes, person, motion)
         posed = person.shape + offsets
         positions = posing.turn(posed, person.head_weight, motion)
         away = (posing.CENTRE - _centre(motion))[:2] * np.array([1, -1], np.float32)
-        # the crop follows the head, not quite: what remains is the tracker's error
-        viewpoint = posing.Viewpoint(distance, motion.zoom, motion.centre + 0.85 * away / posing.HALF_SPAN)
+        centre = motion.centre + stage.follow * away / posing.HALF_SPAN
+        viewpoint = posing.Viewpoint(stage.distance, motion.zoom, centre)
         samples = viewpoint.project(positions)
-        samples[:, :2] = (samples[:, :2] + 1) * SIZE
+        samples[:, :2] = (samples[:, :2] + 1) * self.size
         nearness, ids = raster.rasterise(
             samples, person.triangles, person.part_of, person.one_sided, person.uv, person.uv_triangles, person.cutout,
-            person.textures.texels, 2 * SIZE,
+            person.textures.texels, 2 * self.size,
         )  # fmt: skip
         shine = posing.mouth_light(self.head, posed)
         return View(motion, viewpoint, offsets, positions, samples, shine, nearness, ids)
 
-    def _picture(self, person: Person, view: View, lights: Lights, background: Bytes) -> tuple[Bytes, Bytes, Bytes]:
+    def _picture(self, person: Person, view: View, stage: Stage) -> tuple[Bytes, Bytes, Bytes]:
         normals = shade.vertex_normals(view.positions, person.triangles)
-        sky = np.asarray(cv2.blur(shade.occlusion(view.nearness, 4, 40.0), (3, 3)), np.float32)
+        openness = shade.occlusion(view.nearness, 4, 40 * self.size / SIZE)
+        sky = np.asarray(cv2.blur(openness, (3, 3)), np.float32)
+        lights = stage.lights
         rgb, alpha, labels = shade.shade(
             view.ids, view.nearness, sky, view.samples, view.positions, normals, view.shine, person.triangles,
             person.part_of, person.uv, person.uv_triangles, _finish(person, lights), person.textures.texels,
@@ -129,7 +159,7 @@ class Studio:
             np.concatenate([lights.directions, lights.colours], axis=1), np.stack([lights.sky, lights.ground]),
             view.viewpoint.eye,
         )  # fmt: skip
-        rgb += shade.linear_table()[background] * (1 - alpha.astype(np.float32) / 255)[..., None]
+        rgb += shade.linear_table()[stage.background] * (1 - alpha.astype(np.float32) / 255)[..., None]
         return shade.to_bytes(rgb), alpha, labels
 
     def _known(self, person: Person, view: View) -> dict[str, Floats]:
