@@ -1,10 +1,15 @@
-"""Rules for the whole suite: where native kernels are required, a test that would skip for want of them fails."""
+"""Rules for the whole suite: native kernels that are required have to be there, and no test times the machine."""
 
 import os
 
+import hypothesis
 import pytest
 
 from mien import kernels
+
+# A deadline would fail on a busy machine; the same examples every time make a failure in CI one that can be repeated.
+hypothesis.settings.register_profile("mien", deadline=None, derandomize=os.environ.get("CI") == "true")
+hypothesis.settings.load_profile("mien")
 
 
 @pytest.fixture(scope="session")

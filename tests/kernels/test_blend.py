@@ -37,7 +37,7 @@ def expected(
 
 
 @pytest.mark.usefixtures("native")
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(sizes, sizes, sizes, sizes, transforms, feathers, seeds, st.booleans())
 def test_native_equals_reference(
     height: int, width: int, rows: int, columns: int, matrix: Matrix, feather: float, seed: int, byte_mask: bool
@@ -51,7 +51,7 @@ def test_native_equals_reference(
 
 
 @pytest.mark.usefixtures("native")
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(sizes, sizes, transforms, seeds)
 def test_native_equals_reference_with_a_broken_mask(rows: int, columns: int, matrix: Matrix, seed: int) -> None:
     frame, patch = picture(90, 110, seed), picture(rows, columns, seed + 1)

@@ -54,7 +54,7 @@ def expected(source: NDArray[np.uint8], given: Maps, matrix: Matrix) -> NDArray[
 
 
 @pytest.mark.usefixtures("native")
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(sizes, sizes, st.integers(1, 40), st.integers(1, 20), transforms, seeds)
 def test_native_equals_reference(height: int, width: int, n: int, flow_size: int, matrix: Matrix, seed: int) -> None:
     source = picture(height, width, seed) // 8 + 100  # a gentle picture: single precision moves the warp a little
@@ -65,7 +65,7 @@ def test_native_equals_reference(height: int, width: int, n: int, flow_size: int
 
 
 @pytest.mark.usefixtures("native")
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 40), st.integers(1, 20), transforms, seeds)
 def test_native_equals_reference_with_broken_maps(n: int, flow_size: int, matrix: Matrix, seed: int) -> None:
     source = picture(90, 110, seed) // 8 + 100
