@@ -69,7 +69,7 @@ def losses(appearance: Appearance, generator: Generator, batch: dict[str, Tensor
     full = F.interpolate(near, size=size)
     apart = (out.flow - batch["flow"]).norm(dim=1, keepdim=True)
     weight = visible * (0.15 + head + 8 * near * head)
-    hole = F.interpolate(1 - visible, size=size) * (1 + 8 * full)
+    hole = F.interpolate(1 - visible, size=size) * (1 + 20 * full)
     result = compose(source, out)
     error = (result - driving).abs()
     sharp = sum((a - b).abs().mean() for a, b in zip(gradients(result), gradients(driving), strict=True))
@@ -78,9 +78,9 @@ def losses(appearance: Appearance, generator: Generator, batch: dict[str, Tensor
         "flow": 20 * (apart * weight).sum() / weight.sum(),
         "picture": 2 * (error * (1 + 6 * full)).mean(),
         "sharp": torch.as_tensor(sharp),
-        "visible": 0.3 * F.binary_cross_entropy_with_logits(shown, visible, 1 + 12 * near * head),
+        "visible": 0.6 * F.binary_cross_entropy_with_logits(shown, visible, 1 + 12 * near * head),
         "mask": 0.1 * F.binary_cross_entropy_with_logits(out.mask, mask),
-        "paint": ((out.paint - driving).abs() * (hole + 0.05)).sum() / (3 * (hole + 0.05)).sum(),
+        "paint": ((out.paint - driving).abs() * (hole + 0.02)).sum() / (hole + 0.02).sum(),
         "fold": folds(out.flow),
     }
     if torch.rand(()) < 0.25:
