@@ -47,8 +47,8 @@ class TensorInfo:
 class Parity:
     """How far the exported network is from the one it was exported from, measured at export.
 
-    ``reference``: what it was compared with, "torch 2.13" for example. The error is the largest absolute difference over
-    all outputs, each as a share of its largest value; the export fails above the tolerance.
+    ``reference``: what it was compared with, "torch 2.13" for example. The error is the largest difference over all
+    outputs, each as a share of its largest value; the export fails above the tolerance.
     """
 
     reference: str
