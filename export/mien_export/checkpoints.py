@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import torch
@@ -22,6 +23,8 @@ def read_weights(path: Path, module: str) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(f"The checkpoint {path} was asked for, but there is no such file. Train it first.")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: it is not a file as torch.save writes it.")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:

@@ -1,0 +1,83 @@
+"""From a folder of checkpoints to a bundle that opens, verifies and runs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mien import Bundle
+from mien.errors import OutputError
+from mien_export.checkpoints import CheckpointError
+from mien_export.networks import studio
+from mien_export.pack import pack_studio
+
+NAMES = ("lip_gap", "lid_gap_left")
+SIZES = studio.StudioSizes(landmarks=102, points=110, expressions=2)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the training recipe leaves, with random weights."""
+    torch.manual_seed(2)
+    folder = tmp_path_factory.mktemp("runs")
+    modules: dict[str, dict[str, nn.Module]] = {
+        "detector": {"detector": studio.Detector()},
+        "motion": {"motion": studio.Motion(SIZES)},
+        "generator": {"appearance": studio.Appearance(), "generator": studio.Generator()},
+    }
+    for file, parts in modules.items():
+        averaged = {f"{name}.{key}": v for name, part in parts.items() for key, v in part.state_dict().items()}
+        torch.save({"averaged": averaged, "step": 1}, folder / f"{file}.pt")
+    rng = np.random.default_rng(0)
+    np.savez(
+        folder / "points.npz",
+        points=rng.normal(size=(110, 3)).astype(np.float32),
+        basis=rng.normal(size=(110, 3, 2)).astype(np.float32),
+        spread=rng.random((110, 102)).astype(np.float32),
+        rigid=np.ones(110, np.float32),
+        pivot=np.zeros(3, np.float32),
+        limits=np.array([[-1, -1], [1, 1]], np.float32),
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(runs: Path) -> Bundle:
+    return pack_studio(runs, runs / "bundle.zip", NAMES)[0]
+
+
+def test_the_manifest_says_what_was_measured(bundle: Bundle) -> None:
+    assert bundle.manifest.family == "studio" and bundle.manifest.extra["expressions"] == NAMES
+    for role in ("detector", "motion", "appearance", "generator"):
+        parity = bundle.network(role).parity
+        assert parity.reference.startswith("torch") and 0 <= parity.max_abs_error < parity.tolerance
+
+
+def test_every_network_runs_as_described(bundle: Bundle) -> None:
+    rng = np.random.default_rng(1)
+    for role, spec in bundle.manifest.networks.items():
+        session = bundle.session(role)
+        shapes = {t.name: [d if isinstance(d, int) else 3 for d in t.shape] for t in spec.inputs}
+        outputs = session.run({name: rng.random(shape, np.float32) for name, shape in shapes.items()})
+        assert set(outputs) == {t.name for t in spec.outputs}
+        assert all(np.isfinite(v).all() for v in outputs.values())
+
+
+def test_the_files_are_small_enough_to_ship(bundle: Bundle) -> None:
+    assert sum(spec.bytes for spec in bundle.manifest.networks.values()) < 20e6
+
+
+def test_a_missing_checkpoint_is_named(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "points.npz").write_bytes((runs / "points.npz").read_bytes())
+    with pytest.raises(CheckpointError, match="detector.pt"):
+        pack_studio(tmp_path, tmp_path / "out.zip", NAMES)
+    assert not (tmp_path / "out.zip").exists()
+
+
+def test_a_bundle_is_not_overwritten_unasked(runs: Path, bundle: Bundle) -> None:
+    before = (runs / "bundle.zip").read_bytes()
+    with pytest.raises(OutputError, match="already"):
+        pack_studio(runs, runs / "bundle.zip", NAMES)
+    assert (runs / "bundle.zip").read_bytes() == before
