@@ -104,13 +104,13 @@ def torch_call(bundle: Bundle, role: str, feeds: Mapping[str, Floats], threads: 
     import torch
 
     from mien_export.networks.studio import StudioSizes
-    from mien_export.pack import traced
+    from mien_export.pack import Family, traced
 
     torch.set_num_threads(threads)
     points, landmarks = bundle.array("spread").shape
     expressions = bundle.manifest.extra["expressions"]
     assert isinstance(expressions, tuple)
-    module = traced(StudioSizes(landmarks, points, len(expressions)))[role].module.eval()
+    module = traced(Family.untrained(StudioSizes(landmarks, points, len(expressions))))[role].module.eval()
     tensors = {name: torch.from_numpy(array) for name, array in feeds.items()}
 
     def call() -> object:

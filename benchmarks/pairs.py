@@ -106,15 +106,14 @@ def prepare(model: StudioModel, picture: Image, motion: Motion) -> StudioSource:
     seen = model.sessions["appearance"].run({"image": to_tensor(picture)})
     whole = Similarity.from_crop((SIDE / 2, SIDE / 2), SIDE, SIDE)
     points = model.points.project(motion, shape)
-    return StudioSource(picture, whole, motion, shape, points, seen["features"], seen["identity"])
+    return StudioSource(picture, whole, motion, shape, points, seen)
 
 
 def flow_of(model: StudioModel, source: StudioSource, driving: Motion) -> npt.NDArray[np.float32]:
     """(2, 128, 128): the generator's flow, in normalised crop units."""
     points = model.points.project(driving, source.shape)
     feeds = {
-        "features": source.features,
-        "identity": source.identity,
+        **source.appearance,
         "source_points": source.points[None],
         "driving_points": points[None],
         "openings": draw_openings(points)[None],

@@ -40,8 +40,24 @@ def plain(name: str, *shape: int | str, layout: str | None = None, span: tuple[f
     return TensorInfo(name, "float32", shape, layout, None, span)
 
 
-def traced(sizes: studio.StudioSizes) -> dict[str, Traced]:
-    """The four networks of the family, with untrained weights; load them into ``module.network`` before tracing."""
+@dataclass(frozen=True)
+class Family:
+    """The four networks as they are trained."""
+
+    detector: studio.Detector
+    motion: studio.Motion
+    appearance: studio.Appearance
+    generator: studio.Generator
+
+    @classmethod
+    def untrained(cls, sizes: studio.StudioSizes) -> Family:
+        """With random weights."""
+        return cls(studio.Detector(), studio.Motion(sizes), studio.Appearance(), studio.Generator())
+
+
+def traced(family: Family) -> dict[str, Traced]:
+    """What is exported of each network, with example inputs."""
+    sizes = family.motion.sizes
     rng = torch.Generator().manual_seed(1)
 
     def image(count: int, size: int) -> Tensor:
@@ -53,15 +69,17 @@ def traced(sizes: studio.StudioSizes) -> dict[str, Traced]:
     features = torch.randn(1, 32, 64, 64, generator=rng)
     identity = torch.nn.functional.normalize(torch.randn(1, 64, generator=rng), dim=1)
     place = plain("source_points", 1, sizes.points, 3)
+    features_info = plain("features", 1, 32, 64, 64, layout="NCHW")
+    context_info = plain("context", 1, 48, 64, 64, layout="NCHW")
     return {
         "detector": Traced(
-            graphs.DetectorGraph(studio.Detector()),
+            graphs.DetectorGraph(family.detector),
             {"image": image(1, studio.DETECTOR_SIZE)},
             (picture("image", studio.DETECTOR_SIZE),),
             (plain("scores", 1, 576, span=(0.0, 1.0)), plain("crops", 1, 576, 3)),
         ),
         "motion": Traced(
-            graphs.MotionGraph(studio.Motion(sizes)),
+            graphs.MotionGraph(family.motion),
             {"image": image(2, studio.MOTION_SIZE)},
             (picture("image", studio.MOTION_SIZE, "batch"),),
             (
@@ -74,22 +92,24 @@ def traced(sizes: studio.StudioSizes) -> dict[str, Traced]:
             "batch",
         ),
         "appearance": Traced(
-            graphs.AppearanceGraph(studio.Appearance()),
+            graphs.AppearanceGraph(family.appearance, family.generator),
             {"image": image(1, studio.CROP_SIZE)},
             (picture("image", studio.CROP_SIZE),),
-            (plain("features", 1, 32, 64, 64, layout="NCHW"), plain("identity", 1, 64)),
+            (features_info, context_info, plain("identity", 1, 64)),
         ),
         "generator": Traced(
-            graphs.GeneratorGraph(studio.Generator()),
+            graphs.GeneratorGraph(family.generator),
             {
                 "features": features,
+                "context": torch.randn(1, 48, 64, 64, generator=rng),
                 "identity": identity,
                 "source_points": points,
                 "driving_points": moved,
                 "openings": (torch.rand(1, 2, 128, 128, generator=rng) > 0.9).float(),
             },
             (
-                plain("features", 1, 32, 64, 64, layout="NCHW"),
+                features_info,
+                context_info,
                 plain("identity", 1, 64),
                 place,
                 plain("driving_points", *place.shape),
@@ -115,13 +135,11 @@ def pack_studio(
     with np.load(runs / "points.npz") as stored:
         arrays = {name: np.asarray(stored[name], np.float32) for name in ARRAYS}
     sizes = studio.StudioSizes(arrays["spread"].shape[1], len(arrays["points"]), len(expressions))
-    networks = traced(sizes)
-    files = {"detector": "detector.pt", "motion": "motion.pt", "appearance": "generator.pt", "generator": "generator.pt"}
-    for role, one in networks.items():
-        trained = {"detector": studio.Detector, "appearance": studio.Appearance, "generator": studio.Generator}
-        network = studio.Motion(sizes) if role == "motion" else trained[role]()
-        network.load_state_dict(read_weights(runs / files[role], role))
-        one.module.network = graphs.rounded(graphs.folded(network))
+    family = Family.untrained(sizes)
+    for role, network in vars(family).items():
+        file = "generator.pt" if role == "appearance" else f"{role}.pt"
+        network.load_state_dict(read_weights(runs / file, role))
+    networks = traced(family)
     exported = {
         role: export(one.module, one.example, [t.name for t in one.outputs], one.batch) for role, one in networks.items()
     }

@@ -28,6 +28,12 @@ def stirred(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
+def graph_inputs() -> dict[str, torch.Tensor]:
+    """Of the exported generator, which takes the features' own share of its first convolution from the appearance."""
+    inputs = generator_inputs()
+    return {"features": inputs.pop("features"), "context": torch.randn(1, 48, 64, 64), **inputs}
+
+
 def generator_inputs(points: int = 120) -> dict[str, torch.Tensor]:
     spots = torch.rand(1, points, 3) * 1.6 - 0.8
     spots[..., 2] = torch.rand(1, points)
@@ -50,15 +56,39 @@ def test_folding_changes_no_output() -> None:
     assert not any(isinstance(m, nn.BatchNorm2d) for m in graphs.folded(network).modules())
 
 
+def appearance_graph() -> nn.Module:
+    return graphs.AppearanceGraph(stirred(studio.Appearance()), stirred(studio.Generator()))
+
+
 def test_rounded_weights_are_stored_in_half_the_space() -> None:
     network, inputs = stirred(studio.Appearance()), {"image": torch.rand(1, 3, 256, 256)}
     names = ("features", "identity")
-    whole = export(graphs.AppearanceGraph(network), inputs, names)
-    module = graphs.AppearanceGraph(network)
-    graphs.rounded(module.network)
-    half = export(module, inputs, names)
+    whole = export(graphs.folded(network), inputs, names)
+    half = export(graphs.rounded(graphs.folded(network)), inputs, names)
     assert len(half.model) < 0.55 * len(whole.model)
     assert half.largest < 1e-4
+
+
+def test_the_graphs_together_compute_what_the_generator_computes() -> None:
+    appearance, generator = stirred(studio.Appearance()), stirred(studio.Generator())
+    image, inputs = torch.rand(1, 3, 256, 256), generator_inputs()
+    del inputs["features"], inputs["identity"]
+    with torch.no_grad():
+        features, identity = graphs.rounded(graphs.folded(appearance))(image)
+        expected = graphs.rounded(graphs.folded(generator))(features, identity, **inputs)
+        seen = dict(zip(("features", "context", "identity"), graphs.AppearanceGraph(appearance, generator)(image)))
+        flow, visible, paint, _ = graphs.GeneratorGraph(generator)(**seen, **inputs)
+    assert (flow - expected.flow).abs().max() < 1e-5
+    assert (visible - studio.sharpen(expected.visible)).abs().max() < 1e-4
+    assert (paint - expected.paint).abs().max() < 1e-5
+
+
+def test_warping_holds_the_edge_as_border_padding_does() -> None:
+    picture, flow = torch.rand(1, 3, 20, 30), torch.randn(1, 2, 16, 16)
+    axis = (torch.arange(16) + 0.5) / 8 - 1
+    grid = flow.permute(0, 2, 3, 1) + torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    expected = nn.functional.grid_sample(picture, grid, padding_mode="border", align_corners=False)
+    assert (studio.warp(picture, flow) - expected).abs().max() < 1e-5
 
 
 def test_soft_argmax_finds_a_peak() -> None:
@@ -107,13 +137,13 @@ def test_every_graph_exports_with_parity(role: str) -> None:
     made = {
         "detector": (graphs.DetectorGraph(stirred(studio.Detector())), {"image": torch.rand(1, 3, 192, 192)}),
         "motion": (graphs.MotionGraph(stirred(studio.Motion(SIZES))), {"image": torch.rand(2, 3, 144, 144)}),
-        "appearance": (graphs.AppearanceGraph(stirred(studio.Appearance())), {"image": torch.rand(1, 3, 256, 256)}),
-        "generator": (graphs.GeneratorGraph(stirred(studio.Generator())), generator_inputs()),
+        "appearance": (appearance_graph(), {"image": torch.rand(1, 3, 256, 256)}),
+        "generator": (graphs.GeneratorGraph(stirred(studio.Generator())), graph_inputs()),
     }
     outputs = {
         "detector": ("scores", "crops"),
         "motion": ("confidence", "pose", "place", "expression", "landmarks"),
-        "appearance": ("features", "identity"),
+        "appearance": ("features", "context", "identity"),
         "generator": ("flow", "visible", "paint", "mask"),
     }
     module, inputs = made[role]
@@ -123,7 +153,7 @@ def test_every_graph_exports_with_parity(role: str) -> None:
 
 
 def test_a_wrong_network_is_refused_with_both_values_shown() -> None:
-    module = graphs.AppearanceGraph(stirred(studio.Appearance()))
+    module = graphs.folded(stirred(studio.Appearance()))
     inputs = {"image": torch.rand(1, 3, 256, 256)}
     exported = export(module, inputs, ("features", "identity"))
     with pytest.raises(ParityError, match="differs from torch"):

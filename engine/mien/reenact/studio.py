@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ class StudioSource:
 
     ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of the 256 px source crop to pixels of the image. ``motion``: the
     portrait's own, in the crop. ``shape``: (K, 3) cm, how this person differs from the mean head. ``points``: (K, 3).
-    ``features`` (1, 32, 64, 64) and ``identity`` (1, 64): of the appearance network.
+    ``appearance``: what the appearance network says of it, by the generator's input names: features, context, identity.
     """
 
     image: Image
@@ -40,8 +41,7 @@ class StudioSource:
     motion: Motion
     shape: Floats
     points: Floats
-    features: Floats
-    identity: Floats
+    appearance: Mapping[str, Floats]
 
 
 class StudioModel:
@@ -76,7 +76,7 @@ class StudioModel:
         tensor = to_tensor(crop(image, place, CROP))
         seen = self.sessions["appearance"].run({"image": tensor})
         points = self.points.project(motion, shape)
-        return StudioSource(image.copy(), place, motion, shape, points, seen["features"], seen["identity"])
+        return StudioSource(image.copy(), place, motion, shape, points, seen)
 
     def _settled(self, image: Image, face: Face) -> Motion:
         """The mean over a few crops of what the motion network says, in coordinates of the source crop."""
@@ -112,8 +112,7 @@ class StudioModel:
         """The portrait with its points (K, 3) moved: a new picture of the source's size."""
         maps = self.sessions["generator"].run(
             {
-                "features": source.features,
-                "identity": source.identity,
+                **source.appearance,
                 "source_points": source.points[None],
                 "driving_points": points[None],
                 "openings": draw_openings(points)[None],
