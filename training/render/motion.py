@@ -49,7 +49,7 @@ def _sample(
     gaze = np.clip(rng.normal(0, [0.22, 0.13]), [-0.6, -0.4], [0.6, 0.4])
     if rng.random() < 0.3:
         gaze *= 0.2
-    face |= _lids_follow(gaze)
+    face |= lids_follow(gaze)
     weights = np.array([face.get(n, 0.0) for n in names], np.float32)
     return Motion(
         np.clip(weights, 0, 1),
@@ -62,7 +62,7 @@ def _sample(
     )
 
 
-def _lids_follow(gaze: NDArray[np.float64]) -> dict[str, float]:
+def lids_follow(gaze: NDArray[np.float64]) -> dict[str, float]:
     """The eyeLook weights that belong to a gaze; 0.6 rad is weight 1."""
     side, down = float(gaze[0]) / 0.6, float(gaze[1]) / 0.6
     return {
