@@ -1,5 +1,6 @@
 """Every kind of driving material gives its frames, upright and in time, or one clear error."""
 
+import gc
 import itertools
 import struct
 import weakref
@@ -281,6 +282,17 @@ def test_no_frame_is_kept_once_it_was_given_out(clip: Path) -> None:
             given.append(weakref.ref(frame.image))
             assert sum(ref() is not None for ref in given) <= 2
     assert len(given) == 30
+
+
+def test_no_frame_waits_for_the_garbage_collector(clip: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoSource(clip) as source:
+            count = sum(1 for _ in source)
+        assert gc.collect() < count
+    finally:
+        gc.enable()
 
 
 def test_leaving_early_closes_the_file(clip: Path) -> None:

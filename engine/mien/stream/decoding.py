@@ -30,6 +30,10 @@ HD_HEIGHT = 720
 UNSPECIFIED_MATRIX = 2
 AVFMT_TS_DISCONT = 0x0200
 
+Turn = tuple[bool, int, int]
+"""How a stored picture becomes upright: whether it is transposed, then the steps (1 or -1) through rows and columns."""
+UPRIGHT: Turn = (False, 1, 1)
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -86,6 +90,7 @@ class VideoReader:
         self.frame_count = self._stream.frames or None
         self._pixel = self._stream.sample_aspect_ratio or Fraction(1)
         self._reformatter = VideoReformatter()
+        self._turn = UPRIGHT
         self._damaged = False
 
     def frames(self) -> Iterator[Shown]:
@@ -96,6 +101,9 @@ class VideoReader:
         for frame in self._decoded():
             pts = frame.pts - start if frame.pts is not None else end
             end = pts + (frame.duration or step)
+            if count == 0:
+                # Once: asking a frame for its side data ties it into a cycle, and its memory waits for the collector.
+                self._turn = _turn(frame)
             count += 1
             yield Shown(self._picture(frame), pts, frame.duration or None)
         if count == 0:
@@ -165,7 +173,7 @@ class VideoReader:
             threads=1,
         )
         image = np.asarray(converted.to_ndarray(), np.uint8)
-        return _oriented(_on_white(image) if transparent else image, frame)
+        return _turned(_on_white(image) if transparent else image, self._turn)
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -186,17 +194,21 @@ def _on_white(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def _oriented(image: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
-    """Applies the display matrix (x' = a x + c y, y' = b x + d y) where it is one of the eight right-angled ones."""
+def _turn(frame: VideoFrame) -> Turn:
+    """What the display matrix (x' = a x + c y, y' = b x + d y) asks for, where it is one of the eight right-angled."""
     extras = cast(SideDataContainer, frame.side_data)
     if "DISPLAYMATRIX" not in extras:
-        return image
-    a, b, _, c, d = np.sign(np.frombuffer(bytes(extras["DISPLAYMATRIX"]), np.int32)[:5])
+        return UPRIGHT
+    a, b, _, c, d = np.sign(np.frombuffer(bytes(extras["DISPLAYMATRIX"]), np.int32)[:5]).tolist()
     if a == d == 0 and b and c:
+        return True, b, c
+    if b == c == 0 and a and d:
+        return False, d, a
+    return UPRIGHT
+
+
+def _turned(image: NDArray[np.uint8], turn: Turn) -> NDArray[np.uint8]:
+    transposed, down, across = turn
+    if transposed:
         image = np.asarray(cv2.transpose(image), np.uint8)
-        across, down = c, b
-    elif b == c == 0 and a and d:
-        across, down = a, d
-    else:
-        return image
-    return np.ascontiguousarray(image[:: int(down), :: int(across)])
+    return np.ascontiguousarray(image[::down, ::across])
