@@ -46,9 +46,9 @@ class Turns {
     int running_ = 0;
 };
 
-// Calls rows(first, last) until [first, last) is done. Threads take turns of a few rows, since rows differ in cost. On a
-// busy machine the helper may not run for a long while: nobody waits for it unless it has taken a turn, and `rows` is
-// not touched by a helper that comes too late.
+// Calls rows(first, last) until [first, last) is done. Threads take turns of a few rows, since rows differ in cost. On
+// a busy machine the helper may not run for a long while: nobody waits for it unless it has taken a turn, and `rows`
+// is not touched by a helper that comes too late.
 template <class Rows>
 void parallel_rows(int first, int last, long long pixels, const Rows& rows) {
     if (pixels < kPixelsWorthAThread || std::thread::hardware_concurrency() < 2) {

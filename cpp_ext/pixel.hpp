@@ -83,10 +83,12 @@ MIEN_INLINE float ramp(float x, float y, Grid grid, float feather) {
     return feather > 0.0f ? clamped((from_x < from_y ? from_x : from_y) / feather, 1.0f) : 1.0f;
 }
 
-// The share of the warped source: `visible` in [0, 1]; NaN where it is NaN, or where a NaN flow would count.
-MIEN_INLINE float share(float visible, float dx, float dy) {
-    const float kept = visible < 0.0f ? 0.0f : (visible > 1.0f ? 1.0f : visible);
-    return kept > 0.0f && !(dx == dx && dy == dy) ? dx + dy : kept;
+// The share of the warped source: `visible` in [0, 1], or NaN where it is NaN.
+MIEN_INLINE float share(float visible) { return visible < 0.0f ? 0.0f : (visible > 1.0f ? 1.0f : visible); }
+
+// A share above 0 needs the flow, and is NaN where that is.
+MIEN_INLINE float share_with_flow(float share, float dx, float dy) {
+    return share > 0.0f && !(dx == dx && dy == dy) ? dx + dy : share;
 }
 
 // What the warp and the paint give together. A part without a share is left out whatever it holds, NaN included.

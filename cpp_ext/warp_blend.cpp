@@ -40,7 +40,7 @@ MIEN_INLINE void tile_warped(const WarpBlend& job, int x, int y, const float* px
     tile_sampled(job.flow + static_cast<long long>(flow.width) * flow.height, taps, flow, dy);
     const Affine<float> step = job.flow_to_source();
     for (int i = 0; i < kTile; ++i) {
-        shares[i] = share(shares[i], dx[i], dy[i]);
+        shares[i] = share_with_flow(shares[i], dx[i], dy[i]);
         at_x[i] = static_cast<float>(x + i) + step.x(dx[i], dy[i]);
         at_y[i] = static_cast<float>(y) + step.y(dx[i], dy[i]);
     }
@@ -58,6 +58,7 @@ MIEN_INLINE void warp_blend_tile(const WarpBlend& job, int x, int y, int n) {
     if (!any_above(weights, 0.0f)) return;
 
     tile_sampled(job.visible, taps, job.crop_grid, shares);
+    for (int i = 0; i < kTile; ++i) shares[i] = share(shares[i]);
     if (any_above(shares, 0.0f))
         tile_warped(job, x, y, px, py, shares, colours);
     else

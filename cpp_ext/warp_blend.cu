@@ -22,7 +22,7 @@ __global__ void warp_blend_pixels(WarpBlend job, Affine<float> to_crop, Affine<f
     const int x = bounds.x.first + i, y = bounds.y.first + j;
     const Taps source_taps = taps_at(static_cast<float>(x) + flow_to_source.x(dx, dy),
                                      static_cast<float>(y) + flow_to_source.y(dx, dy), job.source_grid);
-    const float of_source = share(sampled(job.visible, taps, crop), dx, dy);
+    const float of_source = share_with_flow(share(sampled(job.visible, taps, crop)), dx, dy);
     const long long plane = static_cast<long long>(crop.width) * crop.height;
     const long long at = 3 * (static_cast<long long>(y) * job.source_grid.width + x);
     for (int c = 0; c < 3; ++c) {

@@ -119,6 +119,17 @@ def test_paint_fills_what_is_not_visible() -> None:
     assert np.array_equal(result[5:25, 16:], source[5:25, 16:])
 
 
+@pytest.mark.parametrize("beyond, clamped", [(-0.4, 0.0), (1.4, 1.0)])
+@pytest.mark.parametrize("name", ["visible", "mask"])
+def test_values_beyond_0_and_1_count_as_0_and_1(name: str, beyond: float, clamped: float) -> None:
+    source, matrix = picture(40, 40), similarity(x=5, y=5)
+    given = maps(20, flow=0.3, visible=0.5, paint=0.6, mask=0.5)
+    over = given | {name: np.full((20, 20), beyond, np.float32)}
+    exact = given | {name: np.full((20, 20), clamped, np.float32)}
+    result = kernels.warp_blend(source, **over, similarity=matrix)
+    assert np.array_equal(result, kernels.warp_blend(source, **exact, similarity=matrix))
+
+
 def test_outside_the_crop_keeps_its_bytes() -> None:
     source, given = picture(40, 40), maps(20, visible=0.0, paint=1.0)
     result = kernels.warp_blend(source, **given, similarity=similarity(x=5, y=5))
