@@ -15,7 +15,7 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
+import onnxruntime as ort  # type: ignore[import-untyped]
 import typer
 
 from benchmarks import measure

@@ -64,8 +64,9 @@ def judge_pair(model: StudioModel, scene: dict[str, npt.NDArray[np.generic]], he
     if source is None or driving is None:
         return None
     portrait = prepare(model, picture, source)
-    result = model.render(portrait, driving)
-    flow = flow_of(model, portrait, driving)
+    points = model.drive(portrait, driving, reference=source)
+    result = model.render(portrait, points)
+    flow = flow_of(model, portrait, points)
     truth = np.asarray(scene["flow"][there, here], np.float32).transpose(2, 0, 1)
     head = ~np.isin(scene["labels"][there], NOT_HEAD)
     seen = (np.asarray(scene["visible"][there, here]) > 127) & head[::2, ::2]
@@ -109,9 +110,10 @@ def prepare(model: StudioModel, picture: Image, motion: Motion) -> StudioSource:
     return StudioSource(picture, whole, motion, shape, points, seen)
 
 
-def flow_of(model: StudioModel, source: StudioSource, driving: Motion) -> npt.NDArray[np.float32]:
-    """(2, 128, 128): the generator's flow, in normalised crop units."""
-    points = model.points.project(driving, source.shape)
+def flow_of(
+    model: StudioModel, source: StudioSource, points: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """(2, 128, 128): the generator's flow, in normalised crop units, to the moved points (K, 3)."""
     feeds = {
         **source.appearance,
         "source_points": source.points[None],

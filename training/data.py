@@ -71,7 +71,8 @@ class Labels:
     @classmethod
     def of(cls, shard: Shard, scene: int, frame: int) -> Labels:
         """Of one rendered frame."""
-        read = {n: np.array(shard[n][scene, frame], np.float32) for n in ("pose", "place", "gaze", "landmarks", "offsets")}
+        names = ("pose", "place", "gaze", "landmarks", "offsets")
+        read = {name: np.array(shard[name][scene, frame], np.float32) for name in names}
         expression = measure(read["offsets"], read["gaze"])
         return cls(read["pose"], read["place"], expression, read["landmarks"])
 
@@ -100,13 +101,14 @@ def turn_matrix(angle: float) -> Floats:
 
 
 def cut(picture: Picture, centre: Floats, zoom: float, angle: float, size: int, border: int) -> Picture:
-    """The pixels of `Labels.cropped`: a (size, size, 3) picture, antialiased by shrinking in two steps."""
+    """The pixels of `Labels.cropped`: a (size, size, 3) picture, bilinear: it shrinks by less than two."""
     side = picture.shape[0]
     linear = turn_matrix(angle) * zoom * (size / side)
     middle = (centre + 1) * side / 2
     matrix = np.concatenate([linear, (size / 2 - linear @ middle)[:, None]], 1)
     matrix[:, 2] += linear @ (0.5, 0.5) - 0.5
-    return np.asarray(cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
+    crop = cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(crop, np.uint8)
 
 
 def disturb(picture: Picture, rng: np.random.Generator) -> Picture:

@@ -19,7 +19,8 @@ def main(
 ) -> None:
     """Prints how much of the points' movement the named expression values explain."""
     shards = Shards(data, held_out=0).refresh()[:24]
-    offsets = np.concatenate([np.asarray(s["offsets"], np.float32).reshape(-1, *s["offsets"].shape[2:]) for s in shards])
+    moved = [np.asarray(s["offsets"], np.float32) for s in shards]
+    offsets = np.concatenate([one.reshape(-1, *one.shape[2:]) for one in moved])
     gaze = np.concatenate([np.asarray(s["gaze"], np.float32).reshape(-1, 2) for s in shards])
     with np.load(data / "meta.npz") as meta:
         mean = meta["points"].astype(np.float32)

@@ -134,6 +134,5 @@ def fit(mean: Floats, landmarks: int, offsets: Floats, gaze: Floats) -> PointArr
     values = measure(offsets, gaze)
     limits = np.stack([np.quantile(values, 0.002, axis=0), np.quantile(values, 0.998, axis=0)])
     rigid = np.clip((mean[:, 1] + 14.5) / 7.5, 0, 1)
-    return PointArrays(
-        mean, fit_basis(offsets, values), fit_spread(mean, landmarks), rigid, PIVOT, limits.astype(np.float32), values.std(0)
-    )
+    basis, spread = fit_basis(offsets, values), fit_spread(mean, landmarks)
+    return PointArrays(mean, basis, spread, rigid, PIVOT, limits.astype(np.float32), values.std(0))

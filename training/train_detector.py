@@ -1,4 +1,4 @@
-"""Trains the head detector on rendered people pasted over backgrounds: `python -m training.train_detector DATA RUNS`."""
+"""Trains the head detector on rendered people over backgrounds: `python -m training.train_detector DATA RUNS`."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +12,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mien_export.networks.studio import Appearance, Detector, Generator, Motion, sharpen, warp
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def folded(module: nn.Module) -> nn.Module:
+
+def folded(network: Network) -> Network:
     """A copy in evaluation mode with every batch normalisation folded into the convolution before it."""
-    module = copy.deepcopy(module).eval()
+    module = copy.deepcopy(network).eval()
     for parent in list(module.modules()):
         if not isinstance(parent, nn.Sequential):
             continue
@@ -27,7 +30,7 @@ def folded(module: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def rounded(module: nn.Module) -> nn.Module:
+def rounded(module: Network) -> Network:
     """The same module with its weights rounded to float16: the file stores them so, at half the size."""
     for weight in module.parameters():
         if weight.dim() > 1:
@@ -68,6 +71,13 @@ class MotionGraph(nn.Module):
         return torch.sigmoid(out.confidence), out.pose, out.place, out.expression, out.landmarks
 
 
+def first_convolution(generator: Generator) -> nn.Conv2d:
+    """Of the generator, folded and rounded; the appearance and the generator graph each take their share of it."""
+    enter = rounded(folded(generator)).enter[0]
+    assert isinstance(enter, nn.Conv2d)
+    return enter
+
+
 class AppearanceGraph(nn.Module):
     """A source crop to features, identity, and the features' own share of the generator's first convolution.
 
@@ -78,9 +88,10 @@ class AppearanceGraph(nn.Module):
     def __init__(self, network: Appearance, generator: Generator) -> None:
         super().__init__()
         self.network = rounded(folded(network))
-        enter = rounded(folded(generator)).enter[0]
+        enter = first_convolution(generator)
         channels = network.features.out_channels
         self.weight = nn.Parameter(enter.weight[:, channels : 2 * channels].detach().clone())
+        assert enter.bias is not None
         self.bias = nn.Parameter(enter.bias.detach().clone())
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,7 +106,7 @@ class GeneratorGraph(nn.Module):
     def __init__(self, network: Generator) -> None:
         super().__init__()
         self.network = rounded(folded(network))
-        weight = self.network.enter[0].weight.detach()
+        weight = first_convolution(network).weight.detach()
         del self.network.enter
         channels = network.features
         moving = torch.cat([weight[:, :channels], weight[:, 2 * channels :]], 1)

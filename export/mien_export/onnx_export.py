@@ -122,7 +122,7 @@ def compare(model: bytes, inputs: dict[str, Tensor], truth: dict[str, Tensor]) -
     return rows
 
 
-def _beside(name: str, ours: NDArray[np.generic], truth: NDArray[np.generic]) -> Comparison:
+def _beside(name: str, ours: NDArray[np.float32], truth: NDArray[np.float32]) -> Comparison:
     largest = float(np.abs(ours - truth).max() / max(SMALLEST_SCALE, float(np.abs(truth).max())))
     first = tuple(float(v) for v in ours.ravel()[:4]), tuple(float(v) for v in truth.ravel()[:4])
     return Comparison(name, largest, *first)

@@ -35,7 +35,9 @@ def picture(name: str, size: int, batch: int | str = 1) -> TensorInfo:
     return TensorInfo(name, "float32", (batch, 3, size, size), "NCHW", "RGB", (0.0, 1.0))
 
 
-def plain(name: str, *shape: int | str, layout: str | None = None, span: tuple[float, float] | None = None) -> TensorInfo:
+def plain(
+    name: str, *shape: int | str, layout: str | None = None, span: tuple[float, float] | None = None
+) -> TensorInfo:
     """A float tensor that is no picture."""
     return TensorInfo(name, "float32", shape, layout, None, span)
 
@@ -141,7 +143,8 @@ def pack_studio(
         network.load_state_dict(read_weights(runs / file, role))
     networks = traced(family)
     exported = {
-        role: export(one.module, one.example, [t.name for t in one.outputs], one.batch) for role, one in networks.items()
+        role: export(one.module, one.example, [tensor.name for tensor in one.outputs], one.batch)
+        for role, one in networks.items()
     }
     manifest = Manifest(
         name="studio",

@@ -76,7 +76,8 @@ def test_the_graphs_together_compute_what_the_generator_computes() -> None:
     with torch.no_grad():
         features, identity = graphs.rounded(graphs.folded(appearance))(image)
         expected = graphs.rounded(graphs.folded(generator))(features, identity, **inputs)
-        seen = dict(zip(("features", "context", "identity"), graphs.AppearanceGraph(appearance, generator)(image)))
+        said = graphs.AppearanceGraph(appearance, generator)(image)
+        seen = dict(zip(("features", "context", "identity"), said, strict=True))
         flow, visible, paint, _ = graphs.GeneratorGraph(generator)(**seen, **inputs)
     assert (flow - expected.flow).abs().max() < 1e-5
     assert (visible - studio.sharpen(expected.visible)).abs().max() < 1e-4

@@ -24,7 +24,9 @@ def model() -> PointModel:
     return PointModel(points, basis, spread, rigid, np.zeros(3, np.float32), limits)
 
 
-def motion_at(model: PointModel, pose=(0.2, -0.1, 0.05), place=(0.1, -0.2, -2.5), expression=(0.3, -0.2, 0.1)) -> Motion:
+def motion_at(
+    model: PointModel, pose=(0.2, -0.1, 0.05), place=(0.1, -0.2, -2.5), expression=(0.3, -0.2, 0.1)
+) -> Motion:
     motion = Motion(*(np.array(v, np.float32) for v in (pose, place, expression)), np.zeros((LANDMARKS, 2), np.float32))
     where = model.project(motion, np.zeros_like(model.points))[:LANDMARKS, :2]
     return replace(motion, landmarks=where)
@@ -86,9 +88,9 @@ def test_absolute_transfer_takes_the_drivers_pose_and_keeps_the_sources_place(mo
 
 def test_openings_fill_the_rings() -> None:
     points = np.zeros((LANDMARKS, 3), np.float32)
-    for ring, middle in (((*range(60, 68), *range(80, 88)), (0, 0.5)), ((*range(36, 42), *range(68, 74)), (-0.5, -0.5))):
-        half = len(ring) * 8 // 16 if len(ring) == 16 else 6
-        order = [v for pair in zip(ring[:half], ring[half:], strict=True) for v in pair]
+    mouth, eye = (range(60, 68), range(80, 88)), (range(36, 42), range(68, 74))
+    for (corners, between), middle in ((mouth, (0, 0.5)), (eye, (-0.5, -0.5))):
+        order = [v for pair in zip(corners, between, strict=True) for v in pair]
         angle = np.arange(len(order)) / len(order) * 2 * np.pi
         points[order, :2] = np.stack([np.cos(angle), np.sin(angle)], 1) * 0.2 + middle
     maps = draw_openings(points, 128)

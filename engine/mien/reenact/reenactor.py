@@ -46,9 +46,9 @@ class Reenacted:
 class Reenactor:
     """Drives one portrait with one face; several may share nothing but the bundle's files.
 
-    ``bundle``: a name (``"studio"`` ships with mien), a folder, a zip, or an open `Bundle`. ``relative``: take over only
-    the driver's change since the first frame (the portrait keeps its own bearing), or its pose and expression as they
-    are. ``smooth``: steady the driver's motion with a One-Euro filter. Raises BundleError, DeviceError,
+    ``bundle``: a name (``"studio"`` ships with mien), a folder, a zip, or an open `Bundle`. ``relative``: take over
+    only the driver's change since the first frame (the portrait keeps its own bearing), or its pose and expression as
+    they are. ``smooth``: steady the driver's motion with a One-Euro filter. Raises BundleError, DeviceError,
     MissingDependency.
     """
 
@@ -121,7 +121,8 @@ class Reenactor:
         if self._filter is None:
             return motion
         size = float(np.exp(motion.place[2])) * 10  # pixels of a decimetre: all values then move on a similar scale
-        raw = [motion.pose, motion.place[:2] / size, motion.place[2:], motion.expression, motion.landmarks.ravel() / size]
+        middle, points = motion.place[:2] / size, motion.landmarks.ravel() / size
+        raw = [motion.pose, middle, motion.place[2:], motion.expression, points]
         steady = self._filter(np.concatenate(raw), self._time).astype(np.float32)
         pose, middle, scale, expression, landmarks = np.split(steady, np.cumsum([len(part) for part in raw])[:-1])
         place = np.concatenate([middle * size, scale])

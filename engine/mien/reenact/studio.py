@@ -97,7 +97,7 @@ class StudioModel:
         return Motion(mean["pose"], mean["place"], mean["expression"], mean["landmarks"])
 
     def motion(self, tracked: Tracked) -> Motion:
-        """A driver's motion; place and landmarks in pixels of the frame, so that it does not matter where the crop is."""
+        """A driver's motion; place and landmarks in pixels of the frame, so that the crop may move."""
         out = tracked.outputs
         place, landmarks = tracked.place.astype(np.float32), tracked.landmarks.astype(np.float32)
         return Motion(out["pose"], place, out["expression"], landmarks)

@@ -57,7 +57,8 @@ class Residual(nn.Module):
         self.second = Conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(self.first(x))
+        out: Tensor = x + self.second(self.first(x))
+        return out
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -84,7 +85,8 @@ class Detector(nn.Module):
         middle = self.context[:2](fine)
         coarse = self.context[2:](middle)
         middle = self.join(torch.cat([upsample(self.lift(coarse)), self.mid(middle)], 1))
-        return self.head(self.merge(torch.cat([upsample(middle), fine], 1)))
+        raw: Tensor = self.head(self.merge(torch.cat([upsample(middle), fine], 1)))
+        return raw
 
 
 class MotionOutput(NamedTuple):
@@ -248,8 +250,9 @@ class Generator(nn.Module):
     def forward(
         self, features: Tensor, identity: Tensor, source_points: Tensor, driving_points: Tensor, openings: Tensor
     ) -> GeneratorOutput:
-        """Points (N, K, 3): x, y, weight; ``openings`` (N, 2, 128, 128): the driver's mouth and eye openings, filled."""
-        return self.correct(features, identity, *self.prior(source_points, driving_points), openings)
+        """Points (N, K, 3): x, y, weight; ``openings`` (N, 2, 128, 128): the driver's openings, filled."""
+        prior, density = self.prior(source_points, driving_points)
+        return self.correct(features, identity, prior, density, openings)
 
     def correct(
         self, features: Tensor, identity: Tensor, prior: Tensor, density: Tensor, openings: Tensor
@@ -289,7 +292,7 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
     height, width = flow.shape[-2:]
     xs = (torch.arange(width, dtype=flow.dtype, device=flow.device) + 0.5) * (2 / width) - 1
     ys = (torch.arange(height, dtype=flow.dtype, device=flow.device) + 0.5) * (2 / height) - 1
-    # Held within the outer pixels' centres, as padding by the border would: that mode takes ONNX Runtime six times as long.
+    # Held within the outer pixels' centres, as padding by the border does; that mode is six times slower in ORT.
     right, down = 1 - 1 / picture.shape[-1], 1 - 1 / picture.shape[-2]
     x = (flow[:, 0] + xs.view(1, 1, -1)).clamp(-right, right)
     y = (flow[:, 1] + ys.view(1, -1, 1)).clamp(-down, down)
