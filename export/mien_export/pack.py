@@ -153,7 +153,7 @@ def pack_studio(
         licence=Licence(code="Apache-2.0", weights="Apache-2.0"),
         origin="Trained by mien's own recipe (training/README.md) on rendered synthetic heads alone; no real person.",
         networks={role: described(role, networks[role], exported[role]) for role in networks},
-        extra={"expressions": expressions, "source_cm": 30.0, "motion_cm": 24.0},
+        extra={"expressions": expressions},
     )
     models = {role: one.model for role, one in exported.items()}
     return write_bundle(out, manifest, models, arrays, overwrite), exported

@@ -52,15 +52,24 @@ class StudioModel:
             role: bundle.session(role, device=device, threads=threads, backend=backend)
             for role in ("detector", "motion", "appearance", "generator")
         }
-        names = ("points", "basis", "spread", "rigid", "pivot", "limits")
-        self.points = PointModel(*(np.asarray(bundle.array(name), np.float32) for name in names))
+        self.points = PointModel(
+            points=bundle.array("points"),
+            basis=bundle.array("basis"),
+            spread=bundle.array("spread"),
+            rigid=bundle.array("rigid"),
+            pivot=bundle.array("pivot"),
+            limits=bundle.array("limits"),
+        )
 
     def tracker(self) -> Tracker:
         """A tracker of its own for one clip or camera, over the shared networks."""
         return Tracker(NetworkDetector(self.sessions["detector"]), self.sessions["motion"])
 
     def source(self, image: Image) -> StudioSource:
-        """Read a portrait, uint8 (H, W, 3) RGB of any size. Raises ImageError, and NoFace where there is none."""
+        """Read a portrait, uint8 (H, W, 3) RGB of any size; of several faces the most prominent is taken.
+
+        Raises ImageError, and NoFace where there is none.
+        """
         check_image(image)
         tracked = self.tracker().step(image)
         if tracked is None:
