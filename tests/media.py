@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 BITS = 10
 
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""Goes before a child's script that is sent SIGINT: under a shell's `&` or nohup it would inherit to ignore it."""
+
 
 def marker(index: int, width: int = 128, height: int = 96) -> Picture:
     """(height, width, 3) uint8: grey, red in the upper left corner, and `index` in black and white bars below.

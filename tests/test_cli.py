@@ -25,7 +25,7 @@ from mien.provenance import read_mark
 from mien.reenact import Reenacted
 from mien.stream.sources import CameraSource
 from mien.timing import Stopwatch
-from tests.media import Picture, audio_packets, marker, markers, read_video, truncated, write_video
+from tests.media import INTERRUPTIBLE, Picture, audio_packets, marker, markers, read_video, truncated, write_video
 from tests.tiny import tiny_bundle
 
 
@@ -223,7 +223,7 @@ sys.argv = ["mien", "reenact", {str(portrait)!r}, {str(clip)!r}, "-o", {str(tmp_
 cli.main()
 """
     child = subprocess.Popen(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", INTERRUPTIBLE + script],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

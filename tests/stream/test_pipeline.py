@@ -22,7 +22,7 @@ from mien.stream.lane import Lane
 from mien.stream.pipeline import Run, run_file, run_live
 from mien.stream.sinks import VideoSink
 from mien.stream.sources import SourceFrame, open_source
-from tests.media import Picture, marker, markers, read_marker, read_video, write_video
+from tests.media import INTERRUPTIBLE, Picture, marker, markers, read_marker, read_video, write_video
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ with VideoSink({str(tmp_path / "a.mp4")!r}, (128, 96), Fraction(25)) as sink:
     run_file(Endless(), step, sink, progress)
 """
     child = subprocess.Popen(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", INTERRUPTIBLE + script],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
