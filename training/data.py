@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,26 +159,44 @@ def occlude(picture: Picture, rng: np.random.Generator) -> Picture:
     return out
 
 
-class MotionSamples(IterableDataset[dict[str, torch.Tensor]]):
-    """Endless disturbed 144 px crops with their labels; every eighth holds no face in its place."""
+class Samples(IterableDataset[dict[str, torch.Tensor]]):
+    """Endless batches of samples drawn by chance from the shards; ``plain`` ones, undisturbed, are for checking."""
 
-    def __init__(self, shards: Shards, order: NDArray[np.int64], size: int, batch: int, seed: int, plain: bool = False):
-        self.shards, self.order, self.size, self.batch, self.seed, self.plain = shards, order, size, batch, seed, plain
+    def __init__(self, shards: Shards, batch: int, seed: int, plain: bool = False) -> None:
+        self.shards, self.batch, self.seed, self.plain = shards, batch, seed, plain
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = get_worker_info()
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
         cv2.setNumThreads(1)
-        count = 0
-        while True:
+        for count in itertools.count():
             if count % 50 == 0:
                 shards = self.shards.refresh(self.plain)
-            count += 1
-            samples = [self.sample(shards[int(rng.integers(len(shards)))], rng) for _ in range(self.batch)]
+            samples = [self.sample(shards, rng) for _ in range(self.batch)]
             yield {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
 
-    def sample(self, shard: Shard, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+    def sample(self, shards: list[Shard], rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+        """One sample, arrays by name."""
+        raise NotImplementedError
+
+
+def any_of(shards: list[Shard], rng: np.random.Generator) -> Shard:
+    """One of them."""
+    return shards[int(rng.integers(len(shards)))]
+
+
+class MotionSamples(Samples):
+    """Disturbed 144 px crops with their labels; every eighth holds no face in its place."""
+
+    def __init__(
+        self, shards: Shards, order: NDArray[np.int64], size: int, batch: int, seed: int, plain: bool = False
+    ) -> None:
+        super().__init__(shards, batch, seed, plain)
+        self.order, self.size = order, size
+
+    def sample(self, shards: list[Shard], rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
         """One crop: ``image`` (3, s, s) uint8, labels, ``present`` 1 or 0."""
+        shard = any_of(shards, rng)
         scene, frame = int(rng.integers(len(shard))), int(rng.integers(3))
         picture = np.asarray(shard["rgb"][scene, frame], np.uint8)
         labels = Labels.of(shard, scene, frame)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset, get_worker_info
 
 from mien.reenact.motion import Motion, PointModel, draw_openings
-from training.data import Floats, Labels, Picture, Shard, Shards, recolour
+from training.data import Floats, Labels, Picture, Samples, Shard, Shards, any_of, recolour
 
 EYES_AND_MOUTH = (range(36, 42), range(42, 48), range(48, 60))
 
@@ -31,26 +28,14 @@ def as_motion(labels: Labels) -> Motion:
     return Motion(labels.pose, labels.place, labels.expression, labels.landmarks)
 
 
-class PairSamples(IterableDataset[dict[str, torch.Tensor]]):
-    """Endless batches of (source, driving) with the point model's points, as the runtime makes them, and the truth."""
+class PairSamples(Samples):
+    """Pairs (source, driving) with the point model's points, as the runtime makes them, and the truth."""
 
     def __init__(
         self, shards: Shards, model: PointModel, order: NDArray[np.int64], batch: int, seed: int, plain: bool = False
     ) -> None:
-        self.shards, self.model, self.order = shards, model, order
-        self.batch, self.seed, self.plain = batch, seed, plain
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        worker = get_worker_info()
-        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        cv2.setNumThreads(1)
-        count = 0
-        while True:
-            if count % 50 == 0:
-                shards = self.shards.refresh(self.plain)
-            count += 1
-            samples = [self.sample(shards[int(rng.integers(len(shards)))], rng) for _ in range(self.batch)]
-            yield {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
+        super().__init__(shards, batch, seed, plain)
+        self.model, self.order = model, order
 
     def choose(self, shard: Shard, rng: np.random.Generator) -> tuple[int, int, int]:
         """A scene and two of its frames, the better of two draws by how much mouth and eyes change."""
@@ -64,8 +49,9 @@ class PairSamples(IterableDataset[dict[str, torch.Tensor]]):
                 best, most = (scene, source, driving), change
         return best
 
-    def sample(self, shard: Shard, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+    def sample(self, shards: list[Shard], rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
         """One pair: pictures (3, 256, 256) uint8, points (K, 3), openings, and the truth at 128 px."""
+        shard = any_of(shards, rng)
         scene, source, driving = self.choose(shard, rng)
         pictures = [np.asarray(shard["rgb"][scene, f], np.uint8) for f in (source, driving)]
         labels = [Labels.of(shard, scene, f) for f in (source, driving)]

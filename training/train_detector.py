@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +13,10 @@ import torch.nn.functional as F
 import typer
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader
 
 from mien_export.networks.studio import DETECTOR_SIZE, Detector
-from training.data import MOTION_CM, Floats, Labels, Picture, Shard, Shards, disturb
+from training.data import MOTION_CM, Floats, Labels, Picture, Samples, Shard, Shards, any_of, disturb
 from training.loop import Run, restore
 from training.render.backgrounds import make_background
 
@@ -25,30 +24,15 @@ CELLS = 24
 HEAD_POINT = np.array([0.0, 1.0, 0.0], np.float32)
 
 
-class DetectorSamples(IterableDataset[dict[str, torch.Tensor]]):
-    """Endless frames with no, one or several people, near and far, and the crop of each."""
-
-    def __init__(self, shards: Shards, batch: int, seed: int, plain: bool = False) -> None:
-        self.shards, self.batch, self.seed, self.plain = shards, batch, seed, plain
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        worker = get_worker_info()
-        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        cv2.setNumThreads(1)
-        count = 0
-        while True:
-            if count % 50 == 0:
-                shards = self.shards.refresh(self.plain)
-            count += 1
-            samples = [self.sample(shards, rng) for _ in range(self.batch)]
-            yield {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
+class DetectorSamples(Samples):
+    """Frames with no, one or several people, near and far, and the crop of each."""
 
     def sample(self, shards: list[Shard], rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
         """``image`` (3, 192, 192) uint8, ``target`` (4, 24, 24): peak, offset x, offset y, log side."""
         canvas = self.scenery(shards, rng)
         crops: list[Floats] = []
         for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.12, 0.66, 0.15, 0.07]))):
-            shard = shards[int(rng.integers(len(shards)))]
+            shard = any_of(shards, rng)
             crops += self.paste(canvas, shard, crops, rng)
         if rng.random() < 0.3:
             bar = int(rng.uniform(0.02, 0.22) * DETECTOR_SIZE)
@@ -63,7 +47,7 @@ class DetectorSamples(IterableDataset[dict[str, torch.Tensor]]):
         """Something to stand before: a rendered background, or shuffled pieces of other frames."""
         if rng.random() < 0.6:
             return np.ascontiguousarray(make_background(rng, DETECTOR_SIZE))
-        shard = shards[int(rng.integers(len(shards)))]
+        shard = any_of(shards, rng)
         picture = np.asarray(shard["rgb"][int(rng.integers(len(shard))), 0], np.uint8)
         half = DETECTOR_SIZE // 2
         tiles = []
