@@ -124,6 +124,8 @@ class GeneratorGraph(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """See `mien_export.networks.studio.Generator`; masks leave as probabilities, hardened where it must be sharp.
 
+        The blend mask falls to 0 towards the crop's edge: where shoulders cross it, the painted side showed as a seam.
+
         The channels are filled up to a multiple of 16 with zeros: ONNX Runtime's fast layout takes no other number.
         """
         prior, density = self.network.prior(source_points, driving_points)
@@ -131,5 +133,5 @@ class GeneratorGraph(nn.Module):
         moving = torch.cat([warp(features, prior), prior * 4, density, F.pixel_unshuffle(openings, 2), still], 1)
         x0 = F.relu(F.conv2d(moving, self.weight, padding=1) + context)
         out = self.network.redraw(x0, identity, prior)
-        mask = ((torch.sigmoid(out.mask) - 0.05) / 0.9).clamp(0, 1)
+        mask = ((torch.sigmoid(out.mask) - 0.05) / 0.9).clamp(0, 1) * self.network.border(out.mask)
         return out.flow, sharpen(out.visible), out.paint, mask

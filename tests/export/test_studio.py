@@ -78,7 +78,8 @@ def test_the_graphs_together_compute_what_the_generator_computes() -> None:
         expected = graphs.rounded(graphs.folded(generator))(features, identity, **inputs)
         said = graphs.AppearanceGraph(appearance, generator)(image)
         seen = dict(zip(("features", "context", "identity"), said, strict=True))
-        flow, visible, paint, _ = graphs.GeneratorGraph(generator)(**seen, **inputs)
+        flow, visible, paint, mask = graphs.GeneratorGraph(generator)(**seen, **inputs)
+    assert mask[..., 0].max() < 0.05 and mask[..., -1, :].max() < 0.05
     assert (flow - expected.flow).abs().max() < 1e-5
     assert (visible - studio.sharpen(expected.visible)).abs().max() < 1e-4
     assert (paint - expected.paint).abs().max() < 1e-5
