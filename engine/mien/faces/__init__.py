@@ -1,6 +1,6 @@
 """Faces in pictures: found by a detector, followed by the motion network, their values smoothed over time."""
 
-from mien.faces.detect import CROP_CM, Detect, Face, NetworkDetector, YuNetDetector, detect_faces, letterbox
+from mien.faces.detect import CROP_CM, Detect, Face, NetworkDetector, YuNetDetector, detect_faces, letterbox, side_of
 from mien.faces.smoothing import OneEuro
 from mien.faces.tracker import Tracked, Tracker
 
@@ -15,4 +15,5 @@ __all__ = [
     "YuNetDetector",
     "detect_faces",
     "letterbox",
+    "side_of",
 ]

@@ -53,7 +53,7 @@ def detect_faces(session: Session, image: Image, threshold: float = 0.5) -> list
     ``image`` is uint8 (H, W, 3) RGB. Raises ImageError for anything else, SessionError when the network fails.
     """
     check_image(image)
-    side = _side_of(session)
+    side = side_of(session)
     boxed, to_frame = letterbox(image, side)
     outputs = session.run({"image": to_tensor(boxed)})
     scores, crops = outputs["scores"].reshape(-1), outputs["crops"].reshape(-1, 3)
@@ -150,7 +150,7 @@ def _shared(one: Face, other: Face) -> float:
     return both / (one.size**2 + other.size**2 - both)
 
 
-def _side_of(session: Session) -> int:
+def side_of(session: Session) -> int:
     """The square picture that a network takes as ``image``, in pixels."""
     shape = next(spec.shape for spec in session.inputs if spec.name == "image")
     return int(shape[-1])

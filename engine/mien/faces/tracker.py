@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.detect import CROP_CM, Detect, Face, Image
+from mien.faces.detect import CROP_CM, Detect, Face, Image, side_of
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_tensor
 from mien.sessions import Session
@@ -98,7 +98,7 @@ class Tracker:
         self.threshold = threshold
         self._detect = detect
         self._motion = motion
-        self._pixels = int(next(spec.shape for spec in motion.inputs if spec.name == "image")[-1])
+        self._pixels = side_of(motion)
         self.reset()
 
     def reset(self) -> None:

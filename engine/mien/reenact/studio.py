@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from mien import kernels
 from mien.bundle import Bundle
 from mien.errors import NoFace
-from mien.faces import CROP_CM, Face, NetworkDetector, Tracked, Tracker
+from mien.faces import CROP_CM, Face, NetworkDetector, Tracked, Tracker, side_of
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_tensor
 from mien.reenact.motion import Floats, Motion, PointModel, draw_openings
-from mien.sessions import Session
 
 Image = NDArray[np.uint8]
 
@@ -89,7 +88,7 @@ class StudioModel:
 
     def _settled(self, image: Image, face: Face) -> Motion:
         """The mean over a few crops of what the motion network says, in coordinates of the source crop."""
-        size = motion_size(self.sessions["motion"])
+        size = side_of(self.sessions["motion"])
         x, y = face.centre
         places = [
             Similarity.from_crop((x + dx * face.size, y + dy * face.size), face.size * zoom, size)
@@ -131,8 +130,3 @@ class StudioModel:
             source.image, maps["flow"][0], maps["visible"][0, 0], maps["paint"][0], maps["mask"][0, 0],
             source.crop.matrix,
         )  # fmt: skip
-
-
-def motion_size(session: Session) -> int:
-    """Side in pixels of the crop that the motion network takes."""
-    return int(next(spec.shape for spec in session.inputs if spec.name == "image")[-1])
