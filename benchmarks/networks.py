@@ -104,7 +104,7 @@ def torch_call(bundle: Bundle, role: str, feeds: Mapping[str, Floats], threads: 
     import torch
 
     from mien_export.networks.studio import StudioSizes
-    from mien_export.pack import Family, traced
+    from mien_export.pack.studio import Family, traced
 
     torch.set_num_threads(threads)
     points, landmarks = bundle.array("spread").shape

@@ -26,7 +26,7 @@ def studio(
     from rich.table import Table
 
     from mien_export.networks.studio import EXPRESSIONS
-    from mien_export.pack import pack_studio
+    from mien_export.pack.studio import pack_studio
 
     bundle, exported = pack_studio(runs, output, EXPRESSIONS, overwrite)
     table = Table("network", "output", "largest difference", "ours", "torch")

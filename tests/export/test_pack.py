@@ -11,7 +11,7 @@ from mien import Bundle
 from mien.errors import OutputError
 from mien_export.checkpoints import CheckpointError
 from mien_export.networks import studio
-from mien_export.pack import pack_studio
+from mien_export.pack.studio import pack_studio
 
 NAMES = ("lip_gap", "lid_gap_left")
 SIZES = studio.StudioSizes(landmarks=102, points=110, expressions=2)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from mien_export import graphs
+from mien_export.graphs import folding
+from mien_export.graphs import studio as graphs
 from mien_export.networks import studio
 from mien_export.onnx_export import ParityError, compare, export
 
@@ -51,9 +52,9 @@ def test_folding_changes_no_output() -> None:
     network = stirred(studio.Appearance())
     image = torch.rand(1, 3, 256, 256)
     with torch.no_grad():
-        for ours, theirs in zip(graphs.folded(network)(image), network(image), strict=True):
+        for ours, theirs in zip(folding.folded(network)(image), network(image), strict=True):
             assert (ours - theirs).abs().max() < 1e-4
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in graphs.folded(network).modules())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folding.folded(network).modules())
 
 
 def appearance_graph() -> nn.Module:
@@ -63,8 +64,8 @@ def appearance_graph() -> nn.Module:
 def test_rounded_weights_are_stored_in_half_the_space() -> None:
     network, inputs = stirred(studio.Appearance()), {"image": torch.rand(1, 3, 256, 256)}
     names = ("features", "identity")
-    whole = export(graphs.folded(network), inputs, names)
-    half = export(graphs.rounded(graphs.folded(network)), inputs, names)
+    whole = export(folding.folded(network), inputs, names)
+    half = export(folding.rounded(folding.folded(network)), inputs, names)
     assert len(half.model) < 0.55 * len(whole.model)
     assert half.largest < 1e-4
 
@@ -74,8 +75,8 @@ def test_the_graphs_together_compute_what_the_generator_computes() -> None:
     image, inputs = torch.rand(1, 3, 256, 256), generator_inputs()
     del inputs["features"], inputs["identity"]
     with torch.no_grad():
-        features, identity = graphs.rounded(graphs.folded(appearance))(image)
-        expected = graphs.rounded(graphs.folded(generator))(features, identity, **inputs)
+        features, identity = folding.rounded(folding.folded(appearance))(image)
+        expected = folding.rounded(folding.folded(generator))(features, identity, **inputs)
         said = graphs.AppearanceGraph(appearance, generator)(image)
         seen = dict(zip(("features", "context", "identity"), said, strict=True))
         flow, visible, paint, mask = graphs.GeneratorGraph(generator)(**seen, **inputs)
@@ -155,7 +156,7 @@ def test_every_graph_exports_with_parity(role: str) -> None:
 
 
 def test_a_wrong_network_is_refused_with_both_values_shown() -> None:
-    module = graphs.folded(stirred(studio.Appearance()))
+    module = folding.folded(stirred(studio.Appearance()))
     inputs = {"image": torch.rand(1, 3, 256, 256)}
     exported = export(module, inputs, ("features", "identity"))
     with pytest.raises(ParityError, match="differs from torch"):

@@ -1,41 +1,13 @@
-"""What is traced: one named module for each network of a bundle, with its decoding inside and its constants folded."""
+"""What is traced of the studio family: one named module for each network, with its decoding inside."""
 
 from __future__ import annotations
-
-import copy
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mien_export.graphs.folding import folded, rounded
 from mien_export.networks.studio import Appearance, Detector, Generator, Motion, sharpen, warp
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def folded(network: Network) -> Network:
-    """A copy in evaluation mode with every batch normalisation folded into the convolution before it."""
-    module = copy.deepcopy(network).eval()
-    for parent in list(module.modules()):
-        if not isinstance(parent, nn.Sequential):
-            continue
-        for index in range(len(parent) - 1):
-            conv, norm = parent[index], parent[index + 1]
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                parent[index] = fuse_conv_bn_eval(conv, norm)
-                parent[index + 1] = nn.Identity()
-    return module
-
-
-@torch.no_grad()
-def rounded(module: Network) -> Network:
-    """The same module with its weights rounded to float16: the file stores them so, at half the size."""
-    for weight in module.parameters():
-        if weight.dim() > 1:
-            weight.copy_(weight.half().float())
-    return module
 
 
 class DetectorGraph(nn.Module):

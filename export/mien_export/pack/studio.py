@@ -8,38 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mien.bundle import Bundle, Licence, Manifest, NetworkSpec, Parity, TensorInfo, write_bundle
-from mien_export import graphs
+from mien.bundle import Bundle, Licence, Manifest, write_bundle
 from mien_export.checkpoints import read_weights
+from mien_export.graphs import studio as graphs
 from mien_export.networks import studio
-from mien_export.onnx_export import OPSET, TOLERANCE, Exported, export
+from mien_export.onnx_export import Exported, export
+from mien_export.pack.description import Traced, described, picture, plain
 
 ARRAYS = ("points", "basis", "spread", "rigid", "pivot", "limits")
-
-
-@dataclass(frozen=True)
-class Traced:
-    """A network as it will be exported: the module to trace, example inputs, and what its tensors mean."""
-
-    module: nn.Module
-    example: dict[str, Tensor]
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
-    batch: str | None = None
-
-
-def picture(name: str, size: int, batch: int | str = 1) -> TensorInfo:
-    """An RGB picture (N, 3, size, size) in [0, 1]."""
-    return TensorInfo(name, "float32", (batch, 3, size, size), "NCHW", "RGB", (0.0, 1.0))
-
-
-def plain(
-    name: str, *shape: int | str, layout: str | None = None, span: tuple[float, float] | None = None
-) -> TensorInfo:
-    """A float tensor that is no picture."""
-    return TensorInfo(name, "float32", shape, layout, None, span)
 
 
 @dataclass(frozen=True)
@@ -157,9 +135,3 @@ def pack_studio(
     )
     models = {role: one.model for role, one in exported.items()}
     return write_bundle(out, manifest, models, arrays, overwrite), exported
-
-
-def described(role: str, one: Traced, exported: Exported) -> NetworkSpec:
-    """What the manifest says of a network."""
-    parity = Parity(f"torch {torch.__version__}", exported.largest, TOLERANCE)
-    return NetworkSpec(role, f"{role}.onnx", "fp32", OPSET, one.inputs, one.outputs, parity)

@@ -1,0 +1,1 @@
+"""From checkpoints to bundles, one module for each family."""
