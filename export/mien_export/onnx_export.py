@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +35,8 @@ class Comparison:
 
     name: str
     largest: float
-    """Largest absolute difference over the largest absolute value (at least `SMALLEST_SCALE`)."""
+    """Largest absolute difference over the largest absolute value (at least `SMALLEST_SCALE`); of whole numbers
+    (labels), the share that differs."""
     ours: tuple[float, ...]
     torchs: tuple[float, ...]
 
@@ -53,15 +55,19 @@ class Exported:
 
 
 def export(
-    module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], batch: str | None = None
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: Sequence[str],
+    batch: str | Mapping[str, str] | None = None,
 ) -> Exported:
     """Trace, check and compare ``module``.
 
     ``inputs``: example tensors by name, as the module's ``forward`` names them. ``batch``: the name of a dynamic first
-    axis of every input. Raises ParityError beyond `TOLERANCE`.
+    axis of every input, or such names for some of the inputs. Raises ParityError beyond `TOLERANCE`.
     """
     module.eval()
-    dynamic = {name: {0: batch} for name in inputs} if batch else None
+    axes = dict.fromkeys(inputs, batch) if isinstance(batch, str) else batch or {}
+    dynamic = {name: {0: axes[name]} if name in axes else None for name in inputs} if axes else None
     program = torch.onnx.export(
         module,
         kwargs=dict(inputs),
@@ -86,6 +92,7 @@ def export(
     model = buffer.getvalue()
     with torch.no_grad():
         truth = module(**inputs)
+    truth = (truth,) if isinstance(truth, Tensor) else truth
     return Exported(model, compare(model, inputs, dict(zip(outputs, truth, strict=True))))
 
 
@@ -122,7 +129,10 @@ def compare(model: bytes, inputs: dict[str, Tensor], truth: dict[str, Tensor]) -
     return rows
 
 
-def _beside(name: str, ours: NDArray[np.float32], truth: NDArray[np.float32]) -> Comparison:
-    largest = float(np.abs(ours - truth).max() / max(SMALLEST_SCALE, float(np.abs(truth).max())))
+def _beside(name: str, ours: NDArray[Any], truth: NDArray[Any]) -> Comparison:
+    if truth.dtype.kind == "f":
+        largest = float(np.abs(ours - truth).max() / max(SMALLEST_SCALE, float(np.abs(truth).max())))
+    else:
+        largest = float(np.mean(ours != truth))
     first = tuple(float(v) for v in ours.ravel()[:4]), tuple(float(v) for v in truth.ravel()[:4])
     return Comparison(name, largest, *first)
