@@ -1,0 +1,7 @@
+"""Generators."""
+
+from __future__ import annotations
+
+from tests.export.parity_cases.protocol import ParityCase
+
+CASES: dict[str, ParityCase] = {}
