@@ -5,6 +5,7 @@ MienError                    1   whatever mien reports about itself
  │    ├── ImageError         3   a picture is missing, broken, too large, of the wrong kind
  │    ├── VideoError         3   a video is missing, broken, without frames
  │    ├── MotionError        3   a recorded motion does not fit
+ │    ├── EditError          3   an edit that the bundle does not have, or a strength that is no number
  │    ├── NoFace             4   no face was found
  │    └── SeveralFaces       4   one face was asked for and there are several
  ├── OutputError             5   a result cannot be written
@@ -46,6 +47,10 @@ class VideoError(InputError):
 
 class MotionError(InputError):
     """A recorded motion does not fit what it is asked to drive."""
+
+
+class EditError(InputError):
+    """An edit that the bundle does not have, a strength that is no number, a way of masking that it cannot run."""
 
 
 class NoFace(InputError):
