@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mien import kernels as kernels
     from mien.bundle import Bundle as Bundle
+    from mien.editing.editor import Editor as Editor
     from mien.errors import MienError as MienError
     from mien.reenact.reenactor import Reenactor as Reenactor
     from mien.sessions import open_session as open_session
 
     __version__: str
 
-__all__ = ["Bundle", "MienError", "Reenactor", "__version__", "kernels", "open_session"]
+__all__ = ["Bundle", "Editor", "MienError", "Reenactor", "__version__", "kernels", "open_session"]
 
 _HOMES = {
     "Bundle": "mien.bundle",
+    "Editor": "mien.editing.editor",
     "MienError": "mien.errors",
     "Reenactor": "mien.reenact.reenactor",
     "open_session": "mien.sessions",

@@ -19,9 +19,9 @@ class Method:
     """One way to draw the mask.
 
     ``difference``: the mask is the heat of the edited attributes in the difference network. The rest refines it.
-    ``plusplus``: channels weighted as in Grad-CAM++ (Chattopadhay et al., 2018), else as in Grad-CAM. ``epsilon``: added
-    to the denominator of those weights. ``tta``: the mean over mirrored, brighter and darker inputs. ``eigen``: smoothed
-    by the first principal component. ``parsing``: kept inside the parts of the face that the edit is about.
+    ``plusplus``: channels weighted as in Grad-CAM++ (Chattopadhay et al., 2018), else as in Grad-CAM. ``epsilon``:
+    added to the denominator of those weights. ``tta``: the mean over mirrored, brighter and darker inputs. ``eigen``:
+    smoothed by the first principal component. ``parsing``: kept inside the parts of the face that the edit is about.
     """
 
     name: str

@@ -1,0 +1,40 @@
+"""Laying the edited crop back into its photograph: only where the mask says so, and byte for byte nowhere else."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mien import kernels
+from mien.editing.latent import Floats
+from mien.geometry import Similarity
+from mien.image import Image
+
+FAINT = 0.1
+"""Mask values from here on take all of the deghosted picture, and smaller ones their share."""
+
+
+def fuse(edited: Floats, original: Floats, mask: Floats) -> Floats:
+    """F = T M + I (1 - M) for pictures (..., H, W) and a mask (H, W)."""
+    return original + mask * (edited - original)
+
+
+def support(mask: Floats) -> Floats:
+    """Where the mask is above 0, fading with it at its faintest places; 0 exactly where the mask is."""
+    return np.minimum(mask * np.float32(1 / FAINT), np.float32(1))
+
+
+def paste(photo: Image, patch: Image, mask: Floats, place: Similarity) -> tuple[Image, Image]:
+    """The photograph with the patch (R, R, 3) where the mask (R, R) is, and what may have changed, uint8 (H, W).
+
+    ``place`` maps pixels of the patch to those of the photograph. Where the second result is 0 the photograph's bytes
+    are untouched.
+    """
+    shrink = int(1 / place.scale)
+    if shrink > 1:  # the kernel interpolates; what is shown smaller than half its size has to be averaged first
+        side = max(patch.shape[0] // shrink, 1)
+        place = place @ Similarity(np.array([[1, 0, 0], [0, 1, 0]]) * (patch.shape[0] / side))
+        patch, mask = (cv2.resize(a, (side, side), interpolation=cv2.INTER_AREA) for a in (patch, mask))
+    # White over black by the same weights: a pixel of a photograph never changes by more than this one does.
+    white = kernels.blend(np.zeros_like(photo), np.full_like(patch, 255), mask, place.matrix)
+    return kernels.blend(photo, patch, mask, place.matrix), np.ascontiguousarray(white[..., 0])

@@ -1,0 +1,38 @@
+"""Inversion: the latent whose picture comes closest to an aligned face, in one pass or in ReStyle's rounds."""
+
+from __future__ import annotations
+
+from mien.editing.generator import Generator
+from mien.editing.latent import Floats, Latent
+from mien.editing.networks import Networks
+from mien.image import Image, to_tensor
+
+
+class Encoder:
+    """pSp (Richardson et al., 2021), e4e (Tov et al., 2021), or ReStyle (Alaluf et al., 2021) of a bundle.
+
+    A ReStyle encoder looks at the face and at the picture of its own last guess and says how to move the guess; it
+    starts from ``mean`` (L, 512) and its picture ``average`` (3, 256, 256), for ``steps`` rounds.
+    """
+
+    def __init__(
+        self, networks: Networks, generator: Generator, steps: int, mean: Floats, average: Floats | None
+    ) -> None:
+        self._networks = networks
+        self._generator = generator
+        self._steps = steps
+        self._mean = mean
+        self._average = average
+
+    def __call__(self, aligned: Image) -> Latent:
+        """The latent of an aligned face, uint8 (256, 256, 3) RGB."""
+        image = to_tensor(aligned)
+        if self._average is None:
+            return Latent(self._networks.run("encoder", {"image": image})["latents"][0])
+        latent, current = Latent(self._mean), self._average[None]
+        for step in range(self._steps):
+            if step:
+                current = self._generator.render(latent).seen
+            feeds = {"image": image, "current": current, "latents_in": latent.codes[None]}
+            latent = Latent(self._networks.run("encoder", feeds)["latents"][0])
+        return latent

@@ -1,0 +1,45 @@
+"""The networks of a bundle by role, each opened when it is first used: an edit bundle weighs up to two gigabytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mien.bundle import Bundle
+from mien.sessions import Session
+from mien.sessions.base import SessionInfo
+
+Array = NDArray[Any]
+
+
+class Networks:
+    """Sessions by role on one device; may be shared between threads."""
+
+    def __init__(self, bundle: Bundle, device: str, backend: str, threads: int | None) -> None:
+        self._bundle = bundle
+        self._where = {"device": device, "backend": backend}
+        self._threads = threads
+        self._opened: dict[str, Session] = {}
+        self._lock = Lock()
+
+    def __contains__(self, role: str) -> bool:
+        return role in self._bundle.manifest.networks
+
+    def __getitem__(self, role: str) -> Session:
+        """Raises BundleInvalid where there is no such role, DeviceError, MissingDependency, SessionError."""
+        with self._lock:
+            if role not in self._opened:
+                self._opened[role] = self._bundle.session(role, threads=self._threads, **self._where)
+            return self._opened[role]
+
+    def run(self, role: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs of that role by name."""
+        return self[role].run(feeds)
+
+    @property
+    def info(self) -> Mapping[str, SessionInfo]:
+        """What runs where: one line for each network that was opened."""
+        return {role: session.info for role, session in self._opened.items()}

@@ -1,0 +1,63 @@
+"""What the manifest and arrays of an edit bundle say about its generator and its directions, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mien.bundle import Bundle
+from mien.bundle.manifest import Setting
+from mien.editing.directions import Direction
+from mien.errors import BundleInvalid
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``resolution``: side of the generator's pictures, pixels. ``layers``: rows of a latent. ``split``: the early half
+    of the synthesis reads the rows before this one. ``steps``: rounds of a ReStyle encoder, else 1. ``directions``: the
+    bundle's own.
+    """
+
+    resolution: int
+    layers: int
+    split: int
+    steps: int
+    directions: tuple[Direction, ...]
+
+
+def read_settings(bundle: Bundle) -> Settings:
+    """Raises BundleInvalid for a bundle of another task, and for settings that are missing or make no sense."""
+    manifest = bundle.manifest
+    if manifest.task != "edit":
+        raise BundleInvalid(
+            f"The bundle {bundle.place!r} is for the task {manifest.task!r}; an Editor needs one for 'edit'. "
+            "`mien export edit` makes it from public checkpoints."
+        )
+    resolution, layers, split, steps = (_count(bundle, key) for key in ("resolution", "layers", "split", "steps"))
+    if split > layers:
+        raise BundleInvalid(f"The bundle {bundle.place!r} splits its synthesis at row {split} of {layers}.")
+    return Settings(resolution, layers, split, steps, _directions(bundle))
+
+
+def _directions(bundle: Bundle) -> tuple[Direction, ...]:
+    names = _list(bundle, "attributes")
+    columns = [_list(bundle, f"attribute_{what}") for what in ("unit", "class", "parts")]
+    if any(len(column) != len(names) for column in columns):
+        raise BundleInvalid(f"The bundle {bundle.place!r} does not say the same number of things of each attribute.")
+    return tuple(
+        Direction(str(name), bundle.array(f"direction.{name}"), float(unit), int(number), str(parts))
+        for name, unit, number, parts in zip(names, *columns, strict=True)
+    )
+
+
+def _count(bundle: Bundle, key: str) -> int:
+    value = bundle.manifest.extra.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BundleInvalid(f"The bundle {bundle.place!r} should say {key!r}, a number above zero; it says {value!r}.")
+    return value
+
+
+def _list(bundle: Bundle, key: str) -> tuple[str | int | float | bool, ...]:
+    value: Setting = bundle.manifest.extra.get(key, ())
+    if not isinstance(value, tuple):
+        raise BundleInvalid(f"The bundle {bundle.place!r} should give a list for {key!r}; it gives {value!r}.")
+    return value
