@@ -22,7 +22,7 @@ from mien.editing.plan import Plan, by_name, find_moves, make_plan, moved, requi
 from mien.editing.settings import read_settings
 from mien.errors import EditError, ImageError
 from mien.faces.alignment import aligned_crop, ffhq
-from mien.faces.portrait import PortraitFinder, choose
+from mien.faces.portrait import Find, PortraitFinder, choose
 from mien.geometry import Similarity
 from mien.image import Image, check_image, crop, load_image, to_image, to_tensor
 from mien.sessions.base import SessionInfo
@@ -84,7 +84,7 @@ class Editor:
         backend: str = "ort",
         threads: int | None = None,
         directions: Sequence[Direction] = (),
-        finder: PortraitFinder | None = None,
+        finder: Find | None = None,
         noise_seed: int = 0,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -109,7 +109,7 @@ class Editor:
         return self._networks.info
 
     @cached_property
-    def finder(self) -> PortraitFinder:
+    def finder(self) -> Find:
         """What finds the faces of photographs; opened when the first one comes."""
         return self._finder or PortraitFinder(threads=self._threads)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,10 @@ class Portrait:
 
     face: Face
     landmarks: NDArray[np.float64]
+
+
+Find = Callable[[Image], list[Portrait]]
+"""Finds the faces of an RGB picture and their landmarks, the most prominent first."""
 
 
 class PortraitFinder:
