@@ -17,7 +17,7 @@ SIDE = 256
 """Of a finished map."""
 
 LARGEST = 1e6
-"""Activations beyond this are cut: their squares must be finite. Real ones are near 10."""
+"""An activation that reaches this is broken: the squares of the others must be finite. Real ones are near 10."""
 
 SQUARINGS = 10
 """Of the Gram matrix: with singular values s1 > s2, the second direction is left with a share (s2 / s1) ** 2048."""
@@ -60,8 +60,9 @@ class HeatGraph(nn.Module):
 
 
 def finite(activation: Tensor) -> Tensor:
-    """As it should be after a ReLU: NaN and what is negative become 0, nothing is above `LARGEST`."""
-    return torch.where(activation > 0, activation, 0.0).clamp(max=LARGEST)
+    """As it should be after a ReLU: what is negative, NaN or not below `LARGEST` becomes 0 and counts nothing."""
+    # Asked this way round because OpenVINO takes NaN > 0 for true, and only NaN < x for false.
+    return torch.where(activation.abs() < LARGEST, F.relu(activation), 0.0)
 
 
 def plusplus_weights(linear: Tensor, channels: Tensor, epsilon: Tensor) -> Tensor:
@@ -104,10 +105,9 @@ def first_component(weights: Tensor, channels: Tensor, plain: Tensor) -> Tensor:
     for _ in range(SQUARINGS):
         # Symmetric, so the sum of its squares is the trace of its square; a floor for the matrix of zeros.
         gram = gram @ gram / (gram * gram).sum((-2, -1), keepdim=True).clamp(min=TINY)
-    diagonal = gram.diagonal(dim1=-2, dim2=-1)
-    place = diagonal.argmax(-1, keepdim=True)
+    place = gram.diagonal(dim1=-2, dim2=-1).argmax(-1, keepdim=True)
     column = gram.gather(-2, place.unsqueeze(-1).expand(-1, -1, -1, places)).squeeze(-2)
-    column = column / diagonal.gather(-1, place).clamp(min=TINY).sqrt()
+    column = F.normalize(column, dim=-1, eps=TINY)
     rises = (column * plain).sum(-1, keepdim=True) >= 0
     return torch.where(varies, torch.where(rises, column, -column), 0.0)
 
