@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,6 +18,7 @@ from mien.editing.generator import SEEN, Generator, Rendered
 from mien.editing.latent import Floats, Latent
 from mien.editing.networks import Networks
 from mien.editing.plan import Plan, by_name, find_moves, make_plan, moved, require
+from mien.editing.result import EditResult, Subject
 from mien.editing.settings import read_settings
 from mien.errors import EditError, ImageError
 from mien.faces.alignment import aligned_crop, ffhq
@@ -27,45 +27,6 @@ from mien.geometry import Similarity
 from mien.image import Image, check_image, crop, load_image, to_image, to_tensor
 from mien.sessions.base import SessionInfo
 from mien.timing import Stopwatch
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A face of a photograph, read once to be edited often; see `Editor.prepare`.
-
-    ``photo``: uint8 (H, W, 3) RGB. ``aligned``: (R, R, 3), its face as FFHQ aligns it. ``place``: pixels of that to
-    pixels of the photograph. ``latent``: the inversion, and ``inverted`` its picture. ``labels``: (512, 512), the
-    parts of the face, None where the bundle has no parsing network.
-    """
-
-    photo: Image
-    aligned: Image
-    place: Similarity
-    latent: Latent
-    inverted: Rendered | None = None
-    labels: masks.Labels | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class EditResult:
-    """An edited photograph, and how it came about. Pictures are uint8 RGB.
-
-    ``image``: (H, W, 3), as large as the photograph. ``mask``: (H, W), 0 to 255: how much of each pixel is new; where
-    it is 0 the pixel has the photograph's own bytes. ``inverted``, ``edited``: (R, R, 3), what the generator made of
-    the face before and after the edit; ``aligned``: what it was given. ``latent``: of the face before the edit.
-    ``place``: pixels of the crop to pixels of the photograph. ``timings``: milliseconds by stage, of those that were
-    run: align, invert, synthesise, mask, deghost, paste. ``synthetic``: always True.
-    """
-
-    image: Image
-    mask: Image
-    inverted: Image
-    edited: Image
-    aligned: Image
-    latent: Latent
-    place: Similarity
-    timings: Mapping[str, float]
-    synthetic: Literal[True] = True
 
 
 class Editor:
@@ -127,7 +88,7 @@ class Editor:
         return to_image(self._generator.render(self._fitting(latent)).image)
 
     def sample(self, seed: int, truncation: float = 0.7) -> Latent:
-        """A random face; ``truncation`` 0 is the mean one, 1 is as varied as the training data."""
+        """A random face; ``truncation`` 0 is the mean one, 1 is as varied as the training data. Raises EditError."""
         require(self._networks, ("mapping",), "A random face")
         return self._generator.sample(seed, truncation)
 
@@ -174,9 +135,9 @@ class Editor:
         deghost: bool | None = None,
         mask: Floats | None = None,
     ) -> EditResult:
-        """`apply` for a prepared face. ``mask``: (R, R) in [0, 1], taken instead of drawing one.
+        """`apply` for a prepared face. ``mask``: (R, R) in [0, 1], taken instead of drawing one by the method.
 
-        A film that holds the mask of its strongest edit does not flicker. Raises EditError, SessionError.
+        A film that holds the `mask` of its strongest edit does not flicker. Raises EditError, SessionError.
         """
         return self._alter(subject, self._plan(edits, method, deghost), mask, Stopwatch())
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mien.editing.latent import WIDTH, Floats, Latent
 from mien.editing.networks import Networks
 from mien.editing.settings import Settings
+from mien.errors import EditError
 from mien.sessions import Session
 
 SEEN = 256
@@ -78,7 +78,9 @@ class Generator:
         return self.render(latent)
 
     def sample(self, seed: int, truncation: float) -> Latent:
-        """The latent of a random face, drawn towards the mean one by the truncation trick: 0 is the mean itself."""
+        """A random face, drawn towards the mean one by the truncation trick: 0 is the mean itself. Raises EditError."""
+        if seed < 0:
+            raise EditError(f"A random face was asked for with the seed {seed}; a seed is a whole number from 0 on.")
         z = np.random.default_rng(seed).standard_normal((1, WIDTH), np.float32)
         w: Floats = self._networks.run("mapping", {"z": z})["w"]
         return Latent(self._mean + np.float32(truncation) * (w - self._mean))
@@ -100,12 +102,11 @@ class Generator:
         return self._networks.run(role, {"latents": codes, **feeds, **self._noise[role]})
 
 
-def _noise(session: Session, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Normal noise for the inputs that ask for it; the same for an input's name wherever it stands."""
-    open_inputs = [spec for spec in session.inputs if spec.name.startswith("noise_")]
-    return {
-        spec.name: np.random.default_rng((seed, int(spec.name.removeprefix("noise_")))).standard_normal(
-            [int(size) for size in spec.shape], np.float32
-        )
-        for spec in open_inputs
-    }
+def _noise(session: Session, seed: int) -> dict[str, Floats]:
+    """Normal noise for the inputs that ask for it, each with a stream of its own."""
+    noise: dict[str, Floats] = {}
+    for spec in session.inputs:
+        if spec.name.startswith("noise_"):
+            stream = np.random.default_rng([seed, *spec.name.encode()])
+            noise[spec.name] = stream.standard_normal([int(size) for size in spec.shape], np.float32)
+    return noise

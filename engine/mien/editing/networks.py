@@ -20,8 +20,7 @@ class Networks:
 
     def __init__(self, bundle: Bundle, device: str, backend: str, threads: int | None) -> None:
         self._bundle = bundle
-        self._where = {"device": device, "backend": backend}
-        self._threads = threads
+        self._device, self._backend, self._threads = device, backend, threads
         self._opened: dict[str, Session] = {}
         self._lock = Lock()
 
@@ -32,7 +31,7 @@ class Networks:
         """Raises BundleInvalid where there is no such role, DeviceError, MissingDependency, SessionError."""
         with self._lock:
             if role not in self._opened:
-                self._opened[role] = self._bundle.session(role, threads=self._threads, **self._where)
+                self._opened[role] = self._bundle.session(role, self._device, self._threads, self._backend)
             return self._opened[role]
 
     def run(self, role: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -42,4 +41,5 @@ class Networks:
     @property
     def info(self) -> Mapping[str, SessionInfo]:
         """What runs where: one line for each network that was opened."""
-        return {role: session.info for role, session in self._opened.items()}
+        with self._lock:
+            return {role: session.info for role, session in self._opened.items()}

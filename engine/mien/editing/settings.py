@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mien.bundle import Bundle
 from mien.bundle.manifest import Setting
 from mien.editing.directions import Direction
+from mien.editing.latent import WIDTH
 from mien.errors import BundleInvalid
 
 
@@ -35,6 +36,9 @@ def read_settings(bundle: Bundle) -> Settings:
     resolution, layers, split, steps = (_count(bundle, key) for key in ("resolution", "layers", "split", "steps"))
     if split > layers:
         raise BundleInvalid(f"The bundle {bundle.place!r} splits its synthesis at row {split} of {layers}.")
+    mean = bundle.array("latent_mean").shape
+    if mean != (layers, WIDTH):
+        raise BundleInvalid(f"The mean latent of {bundle.place!r} should be ({layers}, {WIDTH}); it is {mean}.")
     return Settings(resolution, layers, split, steps, _directions(bundle))
 
 
