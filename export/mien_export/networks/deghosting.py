@@ -138,6 +138,23 @@ class Surroundings(nn.Module):
             self.decoder.append(PixelShufflePack(inputs, width(s)))
             inputs = 2 * width(s)
         self.decoder.append(nn.Sequential(convolution(inputs, 64), slope(), convolution(64, 3)))
+        self.codes = net.layers, net.style_channels
+
+    def encode(self, fused: Tensor) -> tuple[list[Tensor], Tensor]:
+        """``fused`` (N, 3, in, in) -> its maps from 4 pixels a side to ``in_size``, and codes (N, layers, style)."""
+        maps: list[Tensor] = []
+        x = fused
+        for block in self.encoder:
+            x = block(x)
+            maps.insert(0, x)
+        return maps[1:], x.view(-1, *self.codes)
+
+    def decode(self, coarse: Tensor, drawn: list[Tensor]) -> Tensor:
+        """The encoder's map at ``in_size`` and the generator's at each larger size -> (N, 3, out, out)."""
+        hr: Tensor = self.decoder[0](coarse)
+        for block, features in zip(list(self.decoder)[1:], drawn, strict=True):
+            hr = block(torch.cat([hr, features], 1))
+        return hr
 
 
 @dataclass(frozen=True)
@@ -166,25 +183,9 @@ class Deghosting(nn.Module):
         self.FCN = Surroundings(self.sizes)
         self.generator = Generator(out_size, style_channels, widest)
 
-    def encode(self, fused: Tensor) -> tuple[list[Tensor], Tensor]:
-        """``fused`` (N, 3, in, in) -> its maps from 4 pixels a side to ``in_size``, and codes (N, layers, style)."""
-        maps: list[Tensor] = []
-        x = fused
-        for block in self.FCN.encoder:
-            x = block(x)
-            maps.insert(0, x)
-        return maps[1:], x.view(-1, self.sizes.layers, self.sizes.style_channels)
-
-    def decode(self, coarse: Tensor, drawn: list[Tensor]) -> Tensor:
-        """The encoder's map at ``in_size`` and the generator's at each larger size -> (N, 3, out, out)."""
-        hr: Tensor = self.FCN.decoder[0](coarse)
-        for block, features in zip(list(self.FCN.decoder)[1:], drawn, strict=True):
-            hr = block(torch.cat([hr, features], 1))
-        return hr
-
     def forward(self, fused: Tensor) -> Deghosted:
         """``fused`` (N, 3, in, in) in [-1, 1], the blended picture."""
-        maps, codes = self.encode(fused)
+        maps, codes = self.FCN.encode(fused)
         net, drawn = self.generator, list[Tensor]()
         out = net.conv1(net.constant_input.input.expand(len(fused), -1, -1, -1), codes[:, 0], net.noise(0))
         preview = net.to_rgb1(out, codes[:, 1])
@@ -198,4 +199,4 @@ class Deghosting(nn.Module):
             preview = to_rgb(out, codes[:, second + 1], preview)
             if out.shape[-1] > self.sizes.in_size:
                 drawn.append(out)
-        return Deghosted(self.decode(maps[-1], drawn), preview)
+        return Deghosted(self.FCN.decode(maps[-1], drawn), preview)
