@@ -155,11 +155,13 @@ def test_where_nothing_differs_between_the_places_there_is_no_component() -> Non
     assert not first_component(weights, channels, weights @ channels).any()
 
 
-def test_normalising_is_clamp_enlarge_shift_and_divide() -> None:
-    maps = torch.randn(2, 3, 8, 8)
-    large = F.interpolate(maps.clamp(min=0), size=(64, 48), mode="bilinear", align_corners=False)
+@pytest.mark.parametrize("size", [(256, 256), (48, 65), (8, 8), (9, 100), (5, 3)])
+def test_normalising_is_clamp_enlarge_shift_and_divide(size: tuple[int, int]) -> None:
+    """The extremes are those of all the enlarged values, though only the outermost samples are looked at."""
+    maps = torch.randn(20, 3, 8, 6, generator=torch.Generator().manual_seed(0)).double()
+    large = F.interpolate(maps.clamp(min=0), size=size, mode="bilinear", align_corners=False)
     large = large - large.amin((2, 3), keepdim=True)
-    assert torch.allclose(normalised(maps, (64, 48)), large / large.amax((2, 3), keepdim=True), atol=1e-6)
+    assert torch.allclose(normalised(maps, size), large / large.amax((2, 3), keepdim=True), atol=1e-9)
 
 
 @pytest.mark.parametrize("level", [-1.0, 0.0, 0.7, 1e-35])

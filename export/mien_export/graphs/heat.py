@@ -9,9 +9,13 @@ so the gradient at every place is g = w / Z, and higher derivatives of exp(score
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+Array = NDArray[np.float64]
 
 SIDE = 256
 """Of a finished map."""
@@ -56,7 +60,8 @@ class HeatGraph(nn.Module):
         maps = torch.where(eigen, first_component(weights, channels, plain), plain)
         maps = maps.view(-1, attributes.shape[0], height, width)
         upright = torch.where(flip.view(-1, 1, 1, 1), maps.flip(-1), maps)
-        return normalised(upright, (self.side, self.side)).mean(0)
+        size = self.side, self.side
+        return enlarged(stretched(upright, size).mean(0), size)
 
 
 def finite(activation: Tensor) -> Tensor:
@@ -119,9 +124,45 @@ def normalised(maps: Tensor, size: tuple[int, int]) -> Tensor:
     over the largest of what is left. A map without contrast, positive or not, becomes 0 (the reference divides 0 by 0):
     no place stands out from the others, and a mask of zeros leaves the photograph as it is.
     """
-    large = F.interpolate(F.relu(maps).flatten(0, -3).unsqueeze(1), size=size, mode="bilinear", align_corners=False)
-    large = large.reshape(*maps.shape[:-2], *size)
-    low, high = large.amin((-2, -1), keepdim=True), large.amax((-2, -1), keepdim=True)
+    return enlarged(stretched(maps, size), size)
+
+
+def stretched(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """What `normalised` does, before the enlargement: both are linear, so a mean of maps is enlarged once.
+
+    The extremes are those of the enlarged map. Between the centres of four neighbours it is bilinear, so they lie on
+    the outermost samples there, and the others need not be computed.
+    """
+    positive = F.relu(maps)
+    rows, columns = (outermost(*pair) for pair in zip(size, maps.shape[-2:], strict=True))
+    samples = matrix(rows, maps) @ positive @ matrix(columns, maps).T
+    low, high = samples.amin((-2, -1), keepdim=True), samples.amax((-2, -1), keepdim=True)
     contrast = high - low
     shown = contrast > NOISE * high + TINY
-    return torch.where(shown, (large - low) / torch.where(shown, contrast, 1.0), 0.0)
+    return torch.where(shown, (positive - low) / torch.where(shown, contrast, 1.0), 0.0)
+
+
+def enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Stretched ``maps`` (..., h, w) -> (..., *size) in [0, 1]; two products, several times as fast as Resize."""
+    rows, columns = (interpolation(*pair) for pair in zip(size, maps.shape[-2:], strict=True))
+    return (matrix(rows, maps) @ (maps @ matrix(columns, maps).T)).clamp(0, 1)
+
+
+def interpolation(outputs: int, inputs: int) -> Array:
+    """(outputs, inputs): linear interpolation at pixel centres, held beyond the outer ones."""
+    places = (np.arange(outputs) + 0.5) * inputs / outputs - 0.5
+    distance = np.abs(places.clip(0, inputs - 1)[:, None] - np.arange(inputs))
+    return (1 - distance).clip(0)
+
+
+def outermost(outputs: int, inputs: int) -> Array:
+    """Of the rows of `interpolation`, the first and the last between each two inputs."""
+    cell = np.floor((np.arange(outputs) + 0.5) * inputs / outputs - 0.5)
+    first = np.diff(cell, prepend=-np.inf) > 0
+    last = np.diff(cell, append=np.inf) > 0
+    return interpolation(outputs, inputs)[first | last]
+
+
+def matrix(values: Array, like: Tensor) -> Tensor:
+    """As a constant of the traced graph."""
+    return torch.tensor(values.tolist(), dtype=like.dtype, device=like.device)
