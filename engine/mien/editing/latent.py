@@ -26,7 +26,8 @@ class Latent:
     codes: Floats
 
     def __post_init__(self) -> None:
-        codes = np.array(self.codes, np.float32)
+        with np.errstate(over="ignore"):
+            codes = np.array(self.codes, np.float32)
         if codes.ndim != 2 or codes.shape[1] != WIDTH or not len(codes):
             raise EditError(f"A latent is (layers, {WIDTH}) float32; got shape {codes.shape}.")
         if not np.isfinite(codes).all():

@@ -108,7 +108,8 @@ def components(parts: Sequence[str], before: Labels, after: Labels, side: int) -
     wanted[[label for name in parts for label in PARTS[name]]] = 1
     both = _resized(wanted[before] * wanted[after], side)
     reach = max(round(side * FEATHER), 1)
-    return np.asarray(cv2.GaussianBlur(both, (2 * reach + 1, 2 * reach + 1), reach / 2), np.float32)
+    soft = cv2.GaussianBlur(both, (2 * reach + 1, 2 * reach + 1), 0.6 * reach)
+    return np.minimum(np.asarray(soft, np.float32), np.float32(1))  # the kernel sums to 1 but for rounding
 
 
 def _resized(mask: Floats, side: int) -> Floats:

@@ -65,9 +65,10 @@ def find_moves(directions: Mapping[str, Direction], edits: Mapping[str, float]) 
 def moved(latent: Latent, moves: Iterable[tuple[Direction, float]]) -> Latent:
     """w + sum of strength x unit x direction."""
     codes = latent.codes.astype(np.float64)
-    for direction, strength in moves:
-        codes = codes + strength * direction.unit * direction.vector
-    return Latent(codes.astype(np.float32))
+    with np.errstate(over="ignore", invalid="ignore"):  # the latent says what is wrong with it
+        for direction, strength in moves:
+            codes = codes + strength * direction.unit * direction.vector.astype(np.float64)
+        return Latent(codes.astype(np.float32))
 
 
 def by_name(directions: Iterable[Direction], layers: int) -> dict[str, Direction]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mien.bundle import Bundle
-from mien.bundle.manifest import Setting
 from mien.editing.directions import Direction
 from mien.editing.latent import WIDTH
 from mien.errors import BundleInvalid
+
+T = TypeVar("T", str, int, float)
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,15 @@ def read_settings(bundle: Bundle) -> Settings:
 
 
 def _directions(bundle: Bundle) -> tuple[Direction, ...]:
-    names = _list(bundle, "attributes")
-    columns = [_list(bundle, f"attribute_{what}") for what in ("unit", "class", "parts")]
-    if any(len(column) != len(names) for column in columns):
+    names = _list(bundle, "attributes", str)
+    units = _list(bundle, "attribute_unit", float)
+    classes = _list(bundle, "attribute_class", int)
+    parts = _list(bundle, "attribute_parts", str)
+    if not len(names) == len(units) == len(classes) == len(parts):
         raise BundleInvalid(f"The bundle {bundle.place!r} does not say the same number of things of each attribute.")
     return tuple(
-        Direction(str(name), bundle.array(f"direction.{name}"), float(unit), int(number), str(parts))
-        for name, unit, number, parts in zip(names, *columns, strict=True)
+        Direction(name, bundle.array(f"direction.{name}"), unit, number, part)
+        for name, unit, number, part in zip(names, units, classes, parts, strict=True)
     )
 
 
@@ -60,8 +64,12 @@ def _count(bundle: Bundle, key: str) -> int:
     return value
 
 
-def _list(bundle: Bundle, key: str) -> tuple[str | int | float | bool, ...]:
-    value: Setting = bundle.manifest.extra.get(key, ())
-    if not isinstance(value, tuple):
-        raise BundleInvalid(f"The bundle {bundle.place!r} should give a list for {key!r}; it gives {value!r}.")
-    return value
+def _list(bundle: Bundle, key: str, kind: type[T]) -> tuple[T, ...]:
+    """The settings of that name; none where there is no such list."""
+    values = bundle.manifest.extra.get(key, ())
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(values, tuple) or not all(isinstance(value, accepted) for value in values):
+        raise BundleInvalid(
+            f"The bundle {bundle.place!r} should give a list of {kind.__name__} for {key!r}; it gives {values!r}."
+        )
+    return tuple(kind(value) for value in values)
