@@ -91,8 +91,8 @@ def test_beyond_the_border_it_is_what_the_data_set_does() -> None:
     expected = padded[40:140, 10:110]
     drawn = aligned_crop(photo, Similarity.from_crop((20, 100), 100, 100), 100)
     off = np.abs(drawn - expected)
-    # Ours blurs the crop and takes its median, not those of what was cut around it: that shows at the very corner.
-    assert off.mean() < 1.5 and off.max() < 20 and np.percentile(off, 99) < 6
+    # Ours blurs the crop alone, not with what was cut around it: that shows at its very edge.
+    assert off.mean() < 1.5 and off.max() < 20 and off[8:-8, 8:].max() < 9
     np.testing.assert_allclose(drawn[:, 45:], photo[50:150, 15:70], atol=1)
 
 
