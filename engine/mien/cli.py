@@ -8,14 +8,31 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.errors import MienError
+from mien.commands.options import (
+    AlignedOption,
+    BackendOption,
+    BundleOption,
+    DeghostOption,
+    DeviceOption,
+    DirectionsOption,
+    EditBundleOption,
+    FaceOption,
+    JsonOption,
+    MethodOption,
+    SetOption,
+    ThreadsOption,
+    face_number,
+    frame_rate,
+    strengths,
+)
+from mien.errors import InputError, MienError
 
 if TYPE_CHECKING:
-    from mien.commands.reenact import Job, Report
+    from mien.commands.reenact import Job
 
 # What a command needs is imported inside of it, so that `mien --help` stays quick.
 
@@ -28,12 +45,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-BundleOption = Annotated[str, typer.Option("--bundle", help="A bundle that mien brings, a folder, or a .zip.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="Where the networks run.")]
-BackendOption = Annotated[Literal["ort", "openvino"], typer.Option("--backend", help="What runs the networks.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each network.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def main() -> None:
@@ -51,7 +62,8 @@ def main() -> None:
 
 def _join(app: typer.Typer, arguments: list[str]) -> None:
     """Adds the commands of other packages, unless one of mien's own was asked for."""
-    own = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
+    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    own |= {group.name for group in app.registered_groups if group.name}
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     if asked in own:
         return
@@ -108,6 +120,84 @@ def reenact(
     from mien.commands.reenact import Job
 
     _finish(Job(source, driving, output, relative, bundle, device, backend, threads), as_json)
+
+
+@app.command()
+def edit(
+    photo: Annotated[Path, typer.Argument(help="A picture, a folder of pictures, or a list of them (.txt).")],
+    bundle: EditBundleOption,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A picture (.png, .jpg); a folder for several.")],
+    set_: SetOption = None,
+    mask_output: Annotated[
+        Path | None, typer.Option("--mask-out", help="Where the mask goes (.png); a folder for several.")
+    ] = None,
+    method: MethodOption = "diffcam++",
+    deghost: DeghostOption = None,
+    face: FaceOption = "largest",
+    aligned: AlignedOption = False,
+    directions: DirectionsOption = None,
+    device: DeviceOption = "cpu",
+    backend: BackendOption = "ort",
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Changes a face and leaves all else as it is, to the last bit. Several pictures: goes on where it was stopped."""
+    from mien.commands import batch
+    from mien.commands.edit import EditJob, Wanted
+    from mien.commands.edit import edit as edit_photo
+    from mien.commands.pictures import names_several
+    from mien.commands.show import working
+    from mien.commands.summary import batch_summary, edit_summary
+
+    chosen = _some(strengths(set_))
+    added = tuple(directions or ())
+    wanted = Wanted(bundle, chosen, method, deghost, face_number(face), aligned, added, device, backend, threads)
+    if not names_several(photo):
+        report = edit_photo(EditJob(photo, output, wanted, mask_output))
+        _print_json(asdict(report)) if as_json else print(edit_summary(report))
+        return
+    with working("pictures", shown=not as_json) as progress:
+        reports = batch.edit_all(batch.BatchJob(photo, output, wanted, mask_output), progress)
+    _print_json(asdict(reports)) if as_json else print(batch_summary(reports))
+    for failure in () if as_json else reports.failed:
+        print(f"mien: {failure.source}: {failure.error}", file=sys.stderr)
+    raise typer.Exit(InputError.exit_code if reports.failed else 0)
+
+
+@app.command()
+def animate(
+    photo: Annotated[Path, typer.Argument(help="A picture.")],
+    bundle: EditBundleOption,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A video (.mp4), a .gif, or a folder for PNG files.")],
+    set_: SetOption = None,
+    curve: Annotated[
+        str, typer.Option("--curve", metavar="there-and-back|there|FILE.csv", help="How the strengths move.")
+    ] = "there-and-back",
+    seconds: Annotated[float | None, typer.Option("--seconds", help="Length of the film.  [default: 4]")] = None,
+    rate: Annotated[str, typer.Option("--rate", help="Pictures a second, for example 25 or 30000/1001.")] = "25",
+    method: MethodOption = "diffcam++",
+    deghost: DeghostOption = None,
+    face: FaceOption = "largest",
+    aligned: AlignedOption = False,
+    directions: DirectionsOption = None,
+    device: DeviceOption = "cpu",
+    backend: BackendOption = "ort",
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Makes the film of an edit: from the photograph to the edited one, and back."""
+    from mien.commands.animate import CURVES, FilmJob
+    from mien.commands.animate import animate as make_film
+    from mien.commands.edit import Wanted
+    from mien.commands.show import working
+    from mien.commands.summary import film_summary
+
+    chosen = _some(strengths(set_)) if curve in CURVES else strengths(set_)
+    added = tuple(directions or ())
+    wanted = Wanted(bundle, chosen, method, deghost, face_number(face), aligned, added, device, backend, threads)
+    with working("frames", shown=not as_json) as progress:
+        report = make_film(FilmJob(photo, output, wanted, curve, seconds, frame_rate(rate)), progress)
+    _print_json(asdict(report)) if as_json else print(film_summary(report))
 
 
 @app.command()
@@ -192,25 +282,17 @@ def _finish(job: "Job", as_json: bool, kept: bool = True) -> None:
     """Does a job, with a bar on stderr where a person looks on, and reports it."""
     from mien.commands.reenact import reenact
     from mien.commands.show import working
+    from mien.commands.summary import reenact_summary
 
     with working("frames", shown=not as_json) as progress:
         report = reenact(job, progress)
-    _print_json(asdict(report)) if as_json else print(_summary(report, kept))
+    _print_json(asdict(report)) if as_json else print(reenact_summary(report, kept))
 
 
-def _summary(report: "Report", kept: bool) -> str:
-    width, height = report.size
-    stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in report.stage_seconds.items())
-    lines = [
-        f"{report.frames} frames of {width}x{height} in {report.seconds:.2f} s: {report.fps:.1f} frames a second",
-        f"step: {report.step_ms['p50']:.1f} ms (p50), {report.step_ms['p99']:.1f} ms (p99); {stages}",
-        f"first frame {report.startup_seconds:.2f} s after the start; {report.peak_memory_mb:.0f} MB at the peak",
-    ]
-    if report.age_ms is not None:
-        lines.append(f"age of an output: {report.age_ms['p50']:.0f} ms (p50), {report.age_ms['p99']:.0f} ms (p99)")
-    if lost := report.frames - report.status.get("tracked", 0):
-        lines.append(f"{lost} frames without a face in the driver: the last picture was held, then black")
-    return "\n".join([*lines, report.output] if kept else lines)
+def _some(edits: dict[str, float]) -> dict[str, float]:
+    if not edits:
+        raise typer.BadParameter("say what to change, for example --set smile=1.5", param_hint="--set")
+    return edits
 
 
 def _print_json(value: object) -> None:

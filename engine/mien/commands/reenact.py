@@ -89,7 +89,7 @@ def reenact(job: Job, progress: Progress | None = None) -> Report:
     with open_source(job.driving) as driver:
         sound = job.driving if isinstance(driver, VideoSource) else None
         sink = open_sink(job.output, size, driver.rate, driver.time_base, sound)
-        with _unfinished_work_named(sink), sink:
+        with unfinished_work_named(sink), sink:
             run = (run_live if isinstance(driver, CameraSource) else run_file)(driver, step, sink, progress)
             if not status["tracked"]:
                 raise NoFace(
@@ -100,7 +100,8 @@ def reenact(job: Job, progress: Progress | None = None) -> Report:
 
 
 @contextmanager
-def _unfinished_work_named(sink: Sink) -> Iterator[None]:
+def unfinished_work_named(sink: Sink) -> Iterator[None]:
+    """Says on stderr, where an error or Ctrl-C ends the work in it, what of it is there already."""
     try:
         yield
     except (MienError, KeyboardInterrupt, SystemExit):
