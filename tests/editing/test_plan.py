@@ -54,8 +54,8 @@ def test_an_attribute_unknown_to_the_difference_network_says_what_can_be_used(ed
 
 
 def test_directions_have_to_fit(bundle: Bundle) -> None:
-    fits = np.zeros((LAYERS, WIDTH), np.float32)
+    fits = np.ones((LAYERS, WIDTH), np.float32)
     with pytest.raises(EditError, match="two directions 'smile'"):
         Editor(bundle, directions=[Direction("smile", fits)])
     with pytest.raises(EditError, match=r"'pale' is \(18, 512\).*\(10, 512\) or \(1, 512\)"):
-        Editor(bundle, directions=[Direction("pale", np.zeros((18, WIDTH), np.float32))])
+        Editor(bundle, directions=[Direction("pale", np.ones((18, WIDTH), np.float32))])

@@ -50,6 +50,7 @@ def test_a_bundle_of_another_task_says_what_is_needed(tmp_path: Path) -> None:
         ({"attribute_class": (1, 2)}, "same number"),
         ({"attributes": ("smile", "old", "gone")}, "direction.gone"),
         ({"attribute_unit": ("much", 1.0, 1.0)}, "'much'"),
+        ({"attribute_parts": ("others", "nose", "others")}, "'nose'"),
     ],
 )
 def test_settings_without_sense_are_refused(bundle: Bundle, tmp_path: Path, extra: dict[str, Any], says: str) -> None:

@@ -21,7 +21,7 @@ def fuse(edited: Floats, original: Floats, mask: Floats) -> Floats:
 
 def support(mask: Floats) -> Floats:
     """Where the mask is above 0, fading with it at its faintest places; 0 exactly where the mask is."""
-    return np.minimum(mask * np.float32(1 / FAINT), np.float32(1))
+    return np.asarray(np.minimum(mask / FAINT, 1), np.float32)
 
 
 def paste(photo: Image, patch: Image, mask: Floats, place: Similarity) -> tuple[Image, Image]:
@@ -34,7 +34,8 @@ def paste(photo: Image, patch: Image, mask: Floats, place: Similarity) -> tuple[
     if shrink > 1:  # the kernel interpolates; what is shown smaller than half its size has to be averaged first
         side = max(patch.shape[0] // shrink, 1)
         place = place @ Similarity(np.array([[1, 0, 0], [0, 1, 0]]) * (patch.shape[0] / side))
-        patch, mask = (cv2.resize(a, (side, side), interpolation=cv2.INTER_AREA) for a in (patch, mask))
+        patch = np.asarray(cv2.resize(patch, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        mask = np.asarray(cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA), np.float32)
     # White over black by the same weights: a pixel of a photograph never changes by more than this one does.
     white = kernels.blend(np.zeros_like(photo), np.full_like(patch, 255), mask, place.matrix)
     return kernels.blend(photo, patch, mask, place.matrix), np.ascontiguousarray(white[..., 0])

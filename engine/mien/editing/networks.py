@@ -24,7 +24,7 @@ class Networks:
         self._opened: dict[str, Session] = {}
         self._lock = Lock()
 
-    def __contains__(self, role: str) -> bool:
+    def __contains__(self, role: object) -> bool:
         return role in self._bundle.manifest.networks
 
     def __getitem__(self, role: str) -> Session:

@@ -10,7 +10,6 @@ import numpy as np
 
 from mien.editing.directions import Direction
 from mien.editing.latent import WIDTH, Latent
-from mien.editing.masks import PARTS
 from mien.editing.methods import METHODS, Method, find_method
 from mien.errors import EditError
 
@@ -72,7 +71,7 @@ def moved(latent: Latent, moves: Iterable[tuple[Direction, float]]) -> Latent:
 
 
 def by_name(directions: Iterable[Direction], layers: int) -> dict[str, Direction]:
-    """Raises EditError for two of one name, one that does not fit the generator, one of parts that are not known."""
+    """Raises EditError for two of one name, and for one that does not fit the generator."""
     named: dict[str, Direction] = {}
     for direction in directions:
         if direction.name in named:
@@ -81,10 +80,6 @@ def by_name(directions: Iterable[Direction], layers: int) -> dict[str, Direction
             raise EditError(
                 f"The direction {direction.name!r} is {direction.vector.shape}; this generator takes "
                 f"({layers}, {WIDTH}) or (1, {WIDTH})."
-            )
-        if direction.parts not in PARTS:
-            raise EditError(
-                f"The direction {direction.name!r} is about {direction.parts!r}; there are: {', '.join(PARTS)}."
             )
         named[direction.name] = direction
     return named

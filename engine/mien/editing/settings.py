@@ -8,7 +8,7 @@ from typing import TypeVar
 from mien.bundle import Bundle
 from mien.editing.directions import Direction
 from mien.editing.latent import WIDTH
-from mien.errors import BundleInvalid
+from mien.errors import BundleInvalid, InputError
 
 T = TypeVar("T", str, int, float)
 
@@ -51,10 +51,13 @@ def _directions(bundle: Bundle) -> tuple[Direction, ...]:
     parts = _list(bundle, "attribute_parts", str)
     if not len(names) == len(units) == len(classes) == len(parts):
         raise BundleInvalid(f"The bundle {bundle.place!r} does not say the same number of things of each attribute.")
-    return tuple(
-        Direction(name, bundle.array(f"direction.{name}"), unit, number, part)
-        for name, unit, number, part in zip(names, units, classes, parts, strict=True)
-    )
+    try:
+        return tuple(
+            Direction(name, bundle.array(f"direction.{name}"), unit, number, part)
+            for name, unit, number, part in zip(names, units, classes, parts, strict=True)
+        )
+    except InputError as error:
+        raise BundleInvalid(f"The bundle {bundle.place!r} has a direction that cannot be used. {error}") from error
 
 
 def _count(bundle: Bundle, key: str) -> int:
