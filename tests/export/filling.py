@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,9 @@ def drawn(name: str, entry: Entry, seed: int) -> Tensor:
 def weights(case: Mapping[str, Any]) -> dict[str, Tensor]:
     """The state dict of a case, in the json's order; an alias is the very tensor that it names."""
     entries, seed = case.get("tensors", {}), case["seed"]
-    found = {key: drawn(key, entry, seed) for key, entry in entries.items() if entry.get("kind") != "alias"}
+    own = [key for key, entry in entries.items() if entry.get("kind") != "alias"]
+    with ThreadPoolExecutor(2) as pool:  # NumPy draws without the interpreter's lock
+        found = dict(zip(own, pool.map(lambda key: drawn(key, entries[key], seed), own), strict=True))
     return {key: found[entry["of"] if entry.get("kind") == "alias" else key] for key, entry in entries.items()}
 
 

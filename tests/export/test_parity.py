@@ -22,8 +22,16 @@ from tests.export.parity_cases import CASES
 from tests.export.parity_cases.protocol import ParityCase
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
-FOLDERS = [Path(p) for p in os.environ.get("MIEN_PARITY", "").split(os.pathsep) if p] or [GOLDENS]
+ASKED = [Path(p) for p in os.environ.get("MIEN_PARITY", "").split(os.pathsep) if p]
+FOLDERS = ASKED or [GOLDENS]
 FILES = [file for folder in FOLDERS for file in sorted(folder.glob("*.json"))]
+
+HEAVY = {"eogi_deghost"}
+"""Cases of our own for scripts/test-slow alone: half a minute each. A folder that was asked for runs as a whole."""
+
+
+def marks(file: Path) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if not ASKED and file.stem in HEAVY else []
 
 
 def architecture(name: str) -> ParityCase:
@@ -51,7 +59,7 @@ def test_a_folder_holds_cases(folder: Path) -> None:
     assert list(folder.glob("*.json")), f"{folder} holds no parity case (*.json)."
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.stem, marks=marks(file)) for file in FILES])
 def test_parity(file: Path, record_property: Callable[[str, object], None]) -> None:
     case = json.loads(file.read_text("utf-8"))
     with np.load(file.with_suffix(".npz")) as golden:
