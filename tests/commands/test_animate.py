@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from mien.commands import animate as animate_module
 from mien.commands.animate import FilmJob, animate
 from mien.commands.edit import Wanted
 from mien.editing.editor import Editor
+from mien.editing.networks import Array, Networks
 from mien.errors import EditError, ImageError, InputError, OutputError
 from mien.image import Image, load_image, save_image
 from mien.provenance import read_mark
@@ -55,7 +58,7 @@ def test_there_and_back_in_pictures(mien: Program, bundle: Path, photo: Path, tm
 
 
 def test_the_strengths_grow_steadily_and_no_frame_jumps(bundle: Path, photo: Path, tmp_path: Path) -> None:
-    wanted = Wanted(str(bundle), {"smile": 1.0, "old": -1.0}, aligned=True)
+    wanted = Wanted(str(bundle), {"smile": 1.0, "old": -1.0}, deghost=False, aligned=True)
     animate(FilmJob(photo, tmp_path / "film", wanted, "there", 2.0))
     film = [frame.astype(float) for frame in frames(tmp_path / "film")]
     away = [np.abs(frame - film[0]).mean() for frame in film]
@@ -217,3 +220,22 @@ cli.main()
     assert child.returncode == 130, errors
     assert "Traceback" not in errors and f"are in {tmp_path / 'film.gif'}" in errors
     assert 3 <= len(read_video(tmp_path / "film.gif").images) < 100
+
+
+def test_only_the_late_half_runs_for_each_frame_of_a_late_edit(
+    mien: Program, bundle: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, runs = Networks.run, Counter[str]()
+
+    def counted(self: Networks, role: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        runs[role] += 1
+        return real(self, role, feeds)
+
+    monkeypatch.setattr(Networks, "run", counted)
+    for name, early in (("smile", 1), ("old", 12)):  # old also once for the mask
+        runs.clear()
+        words = ["--bundle", bundle, "--set", f"{name}=1", "--aligned", "--seconds", 0.84, "--no-deghost"]
+        outcome = mien("animate", photo, *words, "-o", tmp_path / name, "--json")
+        assert outcome.report["rendered"] == 10
+        assert (runs["encoder"], runs["difference"], runs["heat"]) == (1, 1, 1)
+        assert runs["synthesis_early"] == early and runs["synthesis_late"] == 12
