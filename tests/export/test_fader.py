@@ -38,7 +38,7 @@ def stirred(network: AutoEncoder) -> AutoEncoder:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_graph_is_the_network_with_pictures_from_0_to_1(name: str) -> None:
     network = stirred(AutoEncoder(VARIANTS[name]))
-    image, attributes = torch.rand(2, 3, 64, 64), interpolate(-1.5, 2.0, 2)
+    image, attributes = torch.rand(2, 3, 32, 32), interpolate(-1.5, 2.0, 2)
     graph = FaderGraph(network)
     with torch.no_grad():
         said, expected = graph(image, attributes), (network(image * 2 - 1, attributes) + 1) / 2
