@@ -36,6 +36,22 @@ def paste(photo: Image, patch: Image, mask: Floats, place: Similarity) -> tuple[
         place = place @ Similarity(np.array([[1, 0, 0], [0, 1, 0]]) * (patch.shape[0] / side))
         patch = np.asarray(cv2.resize(patch, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
         mask = np.asarray(cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA), np.float32)
-    # White over black by the same weights: a pixel of a photograph never changes by more than this one does.
-    white = kernels.blend(np.zeros_like(photo), np.full_like(patch, 255), mask, place.matrix)
-    return kernels.blend(photo, patch, mask, place.matrix), np.ascontiguousarray(white[..., 0])
+    image, changed = photo.copy(), np.zeros(photo.shape[:2], np.uint8)
+    part, shift = _around(place, patch.shape[0], photo)
+    if changed[part].size:
+        matrix = (shift @ place).matrix
+        under = np.ascontiguousarray(photo[part])
+        image[part] = kernels.blend(under, patch, mask, matrix)
+        # White over black by the same weights: no pixel of a photograph changes by more than this one does.
+        changed[part] = kernels.blend(np.zeros_like(under), np.full_like(patch, 255), mask, matrix)[..., 0]
+    return image, changed
+
+
+def _around(place: Similarity, side: int, photo: Image) -> tuple[tuple[slice, slice], Similarity]:
+    """The part of a photograph that a placed patch can touch, and the shift from pixels of the one to the other."""
+    corners = place.apply([(0, 0), (side, 0), (0, side), (side, side)])
+    ends = np.array(photo.shape[1::-1])
+    left, top = np.clip(np.floor(corners.min(0)), 0, ends).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(0)), 0, ends).astype(int)
+    shift = Similarity(np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]]))
+    return (slice(top, bottom), slice(left, right)), shift
