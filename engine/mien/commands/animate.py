@@ -15,6 +15,7 @@ from mien.commands.edit import Wanted, changed_share
 from mien.commands.reenact import unfinished_work_named
 from mien.commands.usage import peak_memory
 from mien.editing.editor import Editor
+from mien.editing.result import EditResult
 from mien.errors import EditError
 from mien.image import Image, load_image
 from mien.stream.pipeline import Progress
@@ -83,10 +84,12 @@ def animate(job: FilmJob, progress: Progress | None = None) -> FilmReport:
     with unfinished_work_named(sink), sink:
         film = Film(editor, photo, job.wanted, edits, Counter(curve), watch)
         changed = 0.0
+        furthest = max(curve, key=lambda strengths: sum(map(abs, strengths)))
         for done, strengths in enumerate(curve, 1):
             frame = film.frame(strengths)
-            changed = max(changed, changed_share(photo, frame))
             sink.write(frame)
+            if strengths is furthest:
+                changed = changed_share(photo, frame)
             if progress is not None:
                 progress(done, len(curve))
     timings = watch.summary()
@@ -130,7 +133,9 @@ class Film:
             self._subject = editor.prepare(photo, face=wanted.face, aligned=wanted.aligned)
         with watch("mask"):
             self._mask = editor.mask(self._subject, edits, method=wanted.method)
-        self._lost = photo.astype(np.int16) - self._altered((0.0,) * len(edits))
+        unedited = self._altered((0.0,) * len(edits))
+        self._box = _bounds(unedited.mask)
+        self._lost = photo[self._box].astype(np.int16) - unedited.image[self._box]
         self._uses = uses
         self._kept: dict[Strengths, Image] = {}
 
@@ -150,15 +155,23 @@ class Film:
     def _made(self, strengths: Strengths) -> Image:
         furthest = self._edits.values()
         share = max(abs(s / most) for s, most in zip(strengths, furthest, strict=True) if most)
-        given_back = np.rint(self._lost * np.float32(1 - share)).astype(np.int16)
-        return np.asarray(np.clip(self._altered(strengths) + given_back, 0, 255), np.uint8)
+        image = self._altered(strengths).image
+        part = image[self._box]
+        np.clip(part + np.rint(self._lost * np.float32(1 - share)).astype(np.int16), 0, 255, out=part, casting="unsafe")
+        return image
 
-    def _altered(self, strengths: Strengths) -> Image:
+    def _altered(self, strengths: Strengths) -> EditResult:
         edits = dict(zip(self._edits, strengths, strict=True))
         wanted = self._wanted
-        return self._editor.alter(
-            self._subject, edits, method=wanted.method, deghost=wanted.deghost, mask=self._mask
-        ).image
+        return self._editor.alter(self._subject, edits, method=wanted.method, deghost=wanted.deghost, mask=self._mask)
+
+
+def _bounds(mask: Image) -> tuple[slice, slice]:
+    """The smallest part of a picture with all that is not 0 in its mask (H, W)."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0), slice(0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _curve(job: FilmJob) -> tuple[tuple[str, ...], list[Strengths]]:
