@@ -142,6 +142,22 @@ def test_augmentation_is_six_rows_and_plain_is_one(editor: Editor, runs: Runs) -
     assert pairs == {(flip, float(np.float32(by))) for flip in (False, True) for by in (1.0, 1.1, 0.9)}
 
 
+def test_every_network_sees_what_it_is_meant_to(editor: Editor, runs: Runs) -> None:
+    dots = FLAT.copy()
+    dots[::8, ::8] = 255
+    result = editor.apply(dots, {"smile": 1.0}, aligned=True)
+    for side, drawn in (("inverted", result.inverted), ("edited", result.edited)):
+        seen = dict(runs)["difference"][side][0].transpose(1, 2, 0)
+        np.testing.assert_allclose(seen[2::4, 2::4], drawn / 255, atol=0.15)  # enlarged: soft edges
+    before, after = (feeds["image"][0].transpose(1, 2, 0) for role, feeds in runs if role == "parsing")
+    np.testing.assert_allclose(before, dots / 255, atol=1e-6)  # the photograph itself, and not its inversion
+    np.testing.assert_allclose(after, result.edited / 255, atol=0.01)
+    assert dict(runs)["heat"]["attributes"].tolist() == [15]
+    mask = editor.mask(editor.prepare(dots, aligned=True), {"smile": 1.0})[..., None]
+    fused = result.edited / 255 * mask + dots / 255 * (1 - mask)
+    np.testing.assert_allclose(dict(runs)["deghost"]["fused"][0].transpose(1, 2, 0), fused, atol=0.01)
+
+
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "none"])
 @pytest.mark.parametrize("edits", [{}, {"smile": 0.0}])
 def test_without_an_edit_the_photograph_stays_as_it_is(editor: Editor, method: str, edits: dict[str, float]) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from mien.bundle import write_bundle
 from mien.editing.editor import Editor
-from mien.errors import BundleInvalid
+from mien.editing.networks import Networks
+from mien.errors import BundleInvalid, SessionError
 from tests.editing.conftest import Runs
 from tests.tiny_edit import LAYERS, MEAN, ROLES, SIDE, tiny_edit_bundle
 
@@ -42,6 +43,14 @@ def test_one_pass_sees_the_face_averaged_down(tmp_path: Path, runs: Runs) -> Non
     stripes[::2] = 200
     editor.invert(stripes)
     np.testing.assert_allclose(runs[0][1]["image"], 100 / 255, atol=1e-6)
+
+
+def test_an_encoder_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    editor = Editor(tiny_edit_bundle(tmp_path / "b"))
+    broken = {"latents": np.full((1, LAYERS, 512), np.nan, np.float32)}
+    monkeypatch.setattr(Networks, "run", lambda self, role, feeds: broken)
+    with pytest.raises(SessionError, match="not finite"):
+        editor.invert(FACE)
 
 
 def test_a_restyle_bundle_without_its_mean_face_is_refused(tmp_path: Path) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from mien.editing.generator import Generator
 from mien.editing.latent import Floats, Latent
 from mien.editing.networks import Networks
+from mien.errors import SessionError
 from mien.image import Image, to_tensor
 
 
@@ -25,14 +30,20 @@ class Encoder:
         self._average = average
 
     def __call__(self, aligned: Image) -> Latent:
-        """The latent of an aligned face, uint8 (256, 256, 3) RGB."""
+        """The latent of an aligned face, uint8 (256, 256, 3) RGB. Raises SessionError."""
         image = to_tensor(aligned)
         if self._average is None:
-            return Latent(self._networks.run("encoder", {"image": image})["latents"][0])
+            return self._guess({"image": image})
         latent, current = Latent(self._mean), self._average[None]
         for step in range(self._steps):
             if step:
                 current = self._generator.render(latent).seen
             feeds = {"image": image, "current": current, "latents_in": latent.codes[None]}
-            latent = Latent(self._networks.run("encoder", feeds)["latents"][0])
+            latent = self._guess(feeds)
         return latent
+
+    def _guess(self, feeds: Mapping[str, Floats]) -> Latent:
+        codes = self._networks.run("encoder", feeds)["latents"][0]
+        if not np.isfinite(codes).all():
+            raise SessionError("The encoder gave numbers that are not finite for this face. Try another precision.")
+        return Latent(codes)
