@@ -352,6 +352,7 @@ def test_own_commands_load_no_other_package(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(cli, "entry_points", never)
     assert mien(monkeypatch, "pull", "--json") == 0
+    assert mien(monkeypatch, "edit", "--help") == mien(monkeypatch, "animate", "--help") == 0
 
 
 def test_help_and_version_are_lean() -> None:
@@ -365,7 +366,7 @@ finally:
     print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "reenact" in done.stdout
+    assert all(command in done.stdout for command in ("reenact", "edit", "animate"))
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "mien.cli" in loaded
     assert not loaded & {"numpy", "cv2", "av", "onnxruntime", "torch", "openvino"}

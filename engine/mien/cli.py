@@ -124,7 +124,7 @@ def reenact(
 
 @app.command()
 def edit(
-    photo: Annotated[Path, typer.Argument(help="A picture, a folder of pictures, or a list of them (.txt).")],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO|FOLDER|LIST.txt", help="What to edit.")],
     bundle: EditBundleOption,
     output: Annotated[Path, typer.Option("-o", "--output", help="A picture (.png, .jpg); a folder for several.")],
     set_: SetOption = None,

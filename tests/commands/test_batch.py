@@ -135,7 +135,7 @@ def test_pictures_that_fail_are_listed_and_stop_nothing(job: Job, photos: Path) 
     assert results(job.output) == sorted(NAMES)
     said = job.mien("edit", photos, *job.words)
     assert said.code == InputError.exit_code
-    assert "0 edited, 4 done before, 3 failed, 1 no pictures" in said.out
+    assert "0 edited, 4 done before, 3 failed, 1 other files" in said.out
     assert said.err.count("\n") == 3 and all(name in said.err for name in failed)
     save_image(photos / "broken.png", face(5))
     assert counts(job()) == (1, 4, 1, 2)

@@ -35,7 +35,7 @@ def edit_summary(report: EditReport) -> str:
 
 def batch_summary(report: BatchReport) -> str:
     counts = {"edited": report.done, "done before": report.skipped, "failed": len(report.failed)}
-    counts["no pictures"] = report.ignored
+    counts["other files"] = report.ignored
     said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "edited")
     return f"{said}, in {report.seconds:.2f} s\n{report.output}"
 
