@@ -66,6 +66,19 @@ def conv_model(channels: int = 4, side: int = 16) -> bytes:
     return serialized(graph)
 
 
+def idle_model() -> bytes:
+    """``image`` (1, 3, 8, 8) -> twice the same, plus a zero that a runtime may drop -> ``doubled``."""
+    constants = [numpy_helper.from_array(np.array([value], np.float32), f"c{value}") for value in (2, 0)]
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["image", "c2"], ["raw"]), helper.make_node("Add", ["raw", "c0"], ["doubled"])],
+        "idle",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("doubled", TensorProto.FLOAT, [1, 3, 8, 8])],
+        constants,
+    )
+    return serialized(graph)
+
+
 def external_model(location: str = "weights.bin") -> bytes:
     """The scale model with its weight in another file, which is what a bundle must refuse."""
     model = onnx.load_from_string(scale_model())

@@ -36,6 +36,11 @@ def test_a_network_runs_by_name(backend: str) -> None:
 
 
 @every_backend
+def test_outputs_keep_their_names_where_a_runtime_drops_the_last_operation(backend: str) -> None:
+    assert open_session(tiny.idle_model(), backend).run({"image": image()})["doubled"] == pytest.approx(image() * 2)
+
+
+@every_backend
 def test_a_network_may_be_a_file(backend: str, tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(tiny.scale_model())
     assert open_session(tmp_path / "net.onnx", backend).run({"image": image()})["scaled"].shape == (1, 3, 8, 8)

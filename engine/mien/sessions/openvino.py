@@ -47,8 +47,9 @@ class OpenVinoSession:
             core = ov.Core()
             loaded = core.read_model(model if isinstance(model, bytes) else _read(Path(model)))
             compiled = core.compile_model(loaded, "CPU", settings)
-            self.inputs = tuple(_spec(port) for port in compiled.inputs)
-            self.outputs = tuple(_spec(port) for port in compiled.outputs)
+            # Not the compiled network's: what it drops at the end leaves its name to the output.
+            self.inputs = tuple(_spec(port) for port in loaded.inputs)
+            self.outputs = tuple(_spec(port) for port in loaded.outputs)
             self._request: ov.InferRequest | None = compiled.create_infer_request()
         except RuntimeError as error:
             raise SessionError(f"OpenVINO cannot read the network: {error}") from error
