@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from mien_export.checkpoint_files import BROKEN, CheckpointError, check_container, is_safetensors
 from mien_export.recognise import described
 
-__all__ = ["Checkpoint", "CheckpointError", "State", "load", "part", "read_state", "read_weights"]
+__all__ = ["Checkpoint", "CheckpointError", "State", "load", "part", "read_state", "read_stored", "read_weights"]
 
 State = dict[str, Tensor]
 
@@ -49,15 +48,19 @@ def read_state(path: Path) -> Checkpoint:
     Only tensors and plain containers are unpickled (``weights_only``), and ``argparse.Namespace``, which becomes a
     mapping. Averaged weights are preferred, a ``module.`` before every key is taken off. Raises CheckpointError.
     """
-    if is_safetensors(path):
-        return _of_safetensors(path)
+    return _of_safetensors(path) if is_safetensors(path) else _of_layout(read_stored(path), path)
+
+
+def read_stored(path: Path) -> object:
+    """What torch.save stored, on the CPU: tensors, plain containers and ``argparse.Namespace``; nothing else is
+    unpickled (``weights_only``). Raises CheckpointError.
+    """
     check_container(path)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
-            stored = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except BROKEN as error:
         raise CheckpointError(f"{path} cannot be read as a checkpoint of tensors: {_reason(error)}") from error
-    return _of_layout(stored, path)
 
 
 def part(checkpoint: Checkpoint, prefix: str) -> State:
@@ -102,16 +105,9 @@ def load(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
 def read_weights(path: Path, module: str) -> State:
     """The averaged weights of one module of a training checkpoint of mien, by the module's own keys.
 
-    Only tensors and plain containers are unpickled (``weights_only``). Raises CheckpointError.
+    Raises CheckpointError.
     """
-    if not path.is_file():
-        raise CheckpointError(f"The checkpoint {path} was asked for, but there is no such file. Train it first.")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: it is not a file as torch.save writes it.")
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except BROKEN as error:
-        raise CheckpointError(f"{path} cannot be read as a checkpoint of tensors: {_reason(error)}") from error
+    stored = read_stored(path)
     averaged = stored.get("averaged") if isinstance(stored, dict) else None
     if not isinstance(averaged, dict):
         raise CheckpointError(f"{path} is no checkpoint of mien's training: it has no averaged weights.")
