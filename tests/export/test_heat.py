@@ -211,6 +211,7 @@ broken = st.floats(width=32) | st.sampled_from([0.0, 1.0, -1.0, 1e6, 1e-30, np.n
     epsilon=st.sampled_from([0.0, 1e-6, 1.0]),
 )
 @example(np.full((1, 3, 2, 2), np.nan, np.float32), np.ones((2, 3), np.float32), (True, True), 0.0)
+@example(np.eye(12, dtype=np.float32)[:1].reshape(1, 3, 2, 2), np.full((2, 3), 1e-30, np.float32), (True, True), 0.0)
 @example(np.full((2, 3, 2, 2), 3.0, np.float32), np.zeros((2, 3), np.float32), (True, True), 0.0)
 def test_heat_is_always_in_range(
     activation: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], flags: tuple[bool, bool], epsilon: float

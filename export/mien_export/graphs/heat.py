@@ -30,6 +30,7 @@ NOISE = 1e-6
 """A map whose values differ by less than this share of the largest is flat: the rest is rounding."""
 
 TINY = 1e-30
+"""Keeps quotients finite; nothing that counts is so small."""
 
 
 class HeatGraph(nn.Module):
@@ -81,9 +82,9 @@ def plusplus_weights(linear: Tensor, channels: Tensor, epsilon: Tensor) -> Tenso
     itself and epsilon = 1e-6. They agree where g^2 is far above that; for Z = 64 and |w| < 0.064 it is not.
     """
     positive = F.relu(linear)
-    # Channels of w <= 0 count nothing: any divisor but 0 will do for them.
-    slope = torch.where(positive > 0, positive / channels.shape[-1], 1.0)
-    return positive / (2 + positive * channels.mean(-1).unsqueeze(1) + epsilon / (slope * slope))
+    slope = positive / channels.shape[-1]
+    # Where w <= 0 the numerator is 0, so any divisor but 0 will do.
+    return positive / (2 + positive * channels.mean(-1).unsqueeze(1) + epsilon / (slope * slope).clamp(min=TINY))
 
 
 def first_component(weights: Tensor, channels: Tensor, plain: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ def first_component(weights: Tensor, channels: Tensor, plain: Tensor) -> Tensor:
     For X (Z, C) that projection is the first left singular vector times its singular value, so the small Gram matrix
     X X^T (Z, Z) is enough. Squared again and again it becomes the projector on its first eigenvector, of which any
     column is a multiple; the one with the largest diagonal is the safest. If the first singular value is repeated,
-    the singular vectors are not unique and torch.linalg.svd picks at random; this gives the vector of that space
+    the singular vectors are not unique and torch.linalg.svd picks any; this gives the vector of that space
     which is nearest to the place with the largest share in it, every time the same.
     """
     places = channels.shape[-1]
