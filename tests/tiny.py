@@ -67,12 +67,12 @@ def conv_model(channels: int = 4, side: int = 16) -> bytes:
 
 
 def idle_model() -> bytes:
-    """The convolution of `conv_model`, plus a zero that a runtime may drop -> ``out`` (1, 4, 16, 16)."""
+    """The convolution of `conv_model`, plus a zero that a runtime may drop -> ``sum`` (1, 4, 16, 16)."""
     model = onnx.load_from_string(conv_model())
     del model.graph.node[1]
     model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "zero"))
-    model.graph.node.append(helper.make_node("Add", ["raw", "zero"], ["out"]))
-    model.graph.output[0].name = "out"
+    model.graph.node.append(helper.make_node("Add", ["raw", "zero"], ["sum"]))
+    model.graph.output[0].name = "sum"
     return serialized(model.graph)
 
 
