@@ -17,6 +17,7 @@ import typer
 
 from mien import cli
 from mien.commands import demo as demo_module
+from mien.commands import joining
 from mien.commands import reenact as reenact_module
 from mien.commands.usage import peak_memory, seconds_since_start
 from mien.errors import BundleNotFound, DeviceError, ImageError, NoFace, OutputError, VideoError
@@ -311,11 +312,11 @@ def test_commands_of_other_packages_join(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     entries = [
-        EntryPoint("greet", "tests.test_cli:greet", cli.GROUP),
-        EntryPoint("tools", "tests.test_cli:tools", cli.GROUP),
-        EntryPoint("broken", "tests.no_such_module:app", cli.GROUP),
+        EntryPoint("greet", "tests.test_cli:greet", joining.GROUP),
+        EntryPoint("tools", "tests.test_cli:tools", joining.GROUP),
+        EntryPoint("broken", "tests.no_such_module:app", joining.GROUP),
     ]
-    monkeypatch.setattr(cli, "entry_points", lambda group: entries if group == cli.GROUP else [])
+    monkeypatch.setattr(joining, "entry_points", lambda group: entries if group == joining.GROUP else [])
     commands, groups = list(cli.app.registered_commands), list(cli.app.registered_groups)
     monkeypatch.setattr(cli.app, "registered_commands", commands)
     monkeypatch.setattr(cli.app, "registered_groups", groups)
@@ -350,9 +351,10 @@ def test_own_commands_load_no_other_package(monkeypatch: pytest.MonkeyPatch) -> 
     def never(group: str) -> list[EntryPoint]:
         raise AssertionError("looked for other packages")
 
-    monkeypatch.setattr(cli, "entry_points", never)
+    monkeypatch.setattr(joining, "entry_points", never)
     assert mien(monkeypatch, "pull", "--json") == 0
-    assert mien(monkeypatch, "edit", "--help") == mien(monkeypatch, "animate", "--help") == 0
+    for own in ("edit", "animate", "generate", "directions"):
+        assert mien(monkeypatch, own, "--help") == 0
 
 
 def test_help_and_version_are_lean() -> None:
@@ -366,7 +368,7 @@ finally:
     print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert all(command in done.stdout for command in ("reenact", "edit", "animate"))
+    assert all(command in done.stdout for command in ("reenact", "edit", "animate", "generate", "directions"))
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "mien.cli" in loaded
     assert not loaded & {"numpy", "cv2", "av", "onnxruntime", "torch", "openvino"}

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 from dataclasses import asdict
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.commands import directions as directions_commands
+from mien.commands.generate import generate
+from mien.commands.joining import join
 from mien.commands.options import (
     AlignedOption,
     BackendOption,
@@ -34,10 +36,8 @@ from mien.errors import InputError, MienError
 if TYPE_CHECKING:
     from mien.commands.reenact import Job
 
-# What a command needs is imported inside of it, so that `mien --help` stays quick.
+# What a command needs is imported inside of it (and of what is imported here), so that `mien --help` stays quick.
 
-GROUP = "mien.commands"
-log = logging.getLogger(__name__)
 app = typer.Typer(
     name="mien",
     help="Edits and reenacts faces in real time. Everything it writes is marked as synthetic.",
@@ -45,12 +45,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(directions_commands.app, name="directions")
 
 
 def main() -> None:
     """The program. Exit codes: 0, those of mien.errors, 2 for wrong usage, 130 for Ctrl-C, 143 for being terminated."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as with Ctrl-C, what was made so far becomes playable
-    _join(app, sys.argv[1:])
+    join(app, sys.argv[1:])
     try:
         app()
     except MienError as error:
@@ -58,29 +59,6 @@ def main() -> None:
             raise
         print(f"mien: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-
-
-def _join(app: typer.Typer, arguments: list[str]) -> None:
-    """Adds the commands of other packages, unless one of mien's own was asked for."""
-    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    own |= {group.name for group in app.registered_groups if group.name}
-    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if asked in own:
-        return
-    for entry in entry_points(group=GROUP):
-        _add(app, entry)
-
-
-def _add(app: typer.Typer, entry: EntryPoint) -> None:
-    try:
-        command = entry.load()
-    except (ImportError, AttributeError) as error:
-        log.warning("The command %r of %s cannot be loaded: %s", entry.name, entry.value, error)
-        return
-    if isinstance(command, typer.Typer):
-        app.add_typer(command, name=entry.name)
-    else:
-        app.command(entry.name)(command)
 
 
 def _version(asked: bool) -> None:
@@ -198,6 +176,9 @@ def animate(
     with working("frames", shown=not as_json) as progress:
         report = make_film(FilmJob(photo, output, wanted, curve, seconds, frame_rate(rate)), progress)
     _print_json(asdict(report)) if as_json else print(film_summary(report))
+
+
+app.command()(generate)
 
 
 @app.command()
