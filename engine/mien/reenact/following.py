@@ -1,0 +1,34 @@
+"""Finding and following faces for families whose bundles have no networks for it: by those of the studio bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mien.bundle import Bundle
+from mien.faces import NetworkDetector, Tracker
+from mien.sessions import Session
+
+FACE_NETWORKS = {"detector": "face detector", "motion": "face motion"}
+"""Roles in the studio bundle, and what they are called beside a family's own networks."""
+
+
+class Follower:
+    """The studio bundle's detector and motion networks; makes trackers over them, holds nothing of any face.
+
+    ``bundle`` is the one mien brings unless given. ``sessions`` goes into the family's own. Raises BundleError,
+    DeviceError, SessionError.
+    """
+
+    def __init__(
+        self, device: str = "cpu", threads: int | None = None, backend: str = "ort", bundle: Bundle | None = None
+    ) -> None:
+        bundle = bundle or Bundle.open("studio")
+        self.sessions: Mapping[str, Session] = {
+            name: bundle.session(role, device=device, threads=threads, backend=backend)
+            for role, name in FACE_NETWORKS.items()
+        }
+
+    def tracker(self) -> Tracker:
+        """A tracker of its own for one clip, camera or picture."""
+        detector, motion = (self.sessions[name] for name in FACE_NETWORKS.values())
+        return Tracker(NetworkDetector(detector), motion)
