@@ -15,6 +15,7 @@ from mien.image import Image, load_image, save_image
 from mien.provenance import read_mark
 from tests.commands.faces import face
 from tests.commands.program import Program
+from tests.tiny_edit import MOUTH, direction
 
 
 def test_the_methods_of_the_command_are_those_of_the_editor() -> None:
@@ -128,3 +129,14 @@ def test_an_attribute_given_twice_is_refused(mien: Program, bundle: Path, tmp_pa
     outcome = mien("edit", tmp_path / "face.png", *words)
     assert outcome.code == 2 and "'smile' is given twice" in outcome.err
     assert os.listdir(tmp_path) == []
+
+
+def test_directions_of_ones_own_can_be_set(mien: Program, bundle: Path, tmp_path: Path) -> None:
+    save_image(tmp_path / "face.png", face())
+    np.save(tmp_path / "blush.npy", direction("smile")[-1:])
+    words = ["--bundle", bundle, "--aligned", "--method", "parsing", "-o", tmp_path / "out.png", "--json"]
+    outcome = mien("edit", tmp_path / "face.png", *words, "--directions", tmp_path / "blush.npy", "--set", "blush=0.3")
+    assert outcome.code == 0, outcome.err
+    assert outcome.report["edits"] == {"blush": 0.3} and outcome.report["changed"] > 0
+    more = load_image(tmp_path / "out.png").astype(int) - face()
+    assert more[MOUTH][..., 0].min() > 50
