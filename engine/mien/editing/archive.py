@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,14 @@ def _array(data: bytes, where: str) -> Array:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
-    except ValueError as error:
+    except (
+        ValueError,
+        TypeError,
+        SyntaxError,
+        TokenError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # of a Python literal
         raise InputError(f"{where} is not an .npy file that can be read: {error}") from error
     if dtype.kind not in "biufU":
         raise InputError(f"{where} holds {dtype}; only numbers and text are read, never Python objects.")

@@ -53,12 +53,7 @@ def classes_of(column: Column, word: str | None = None, share: float = 0.3) -> C
             f"{', '.join(f'{column.name}={there}' for there in column.words)}."
         )
     if column.kind == "number":
-        low, high = np.nanquantile(values, (share, 1 - share))
-        # Where many faces have one number, a quantile falls on it: then they are on neither side, or on the lower one.
-        has, has_not = (values >= high, values <= low) if low < high else (values > high, values < low)
-        if share == 0.5:
-            has_not = values <= low
-            has = values > high
+        has, has_not = _ends(values, share)
     else:
         place = 1 if word is None else column.words.index(word)
         has, has_not = values == place, values != place
@@ -70,6 +65,16 @@ def classes_of(column: Column, word: str | None = None, share: float = 0.3) -> C
             f"{LEAST_FACES} of each are needed."
         )
     return classes
+
+
+def _ends(values: Doubles, share: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The highest and the lowest share; where so many are equal that the two meet, those above and the others."""
+    low, high = np.nanquantile(values, (share, 1 - share))
+    if low < high:
+        return values >= high, values <= low
+    if low < np.nanmax(values):
+        return values > low, values <= low
+    return values >= low, values < low
 
 
 @dataclass(frozen=True, eq=False)
