@@ -11,7 +11,7 @@ taps, or four of 3x3 at the low resolution: exact too, one operation less, and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -23,6 +23,9 @@ from mien_export.graphs.mapping import plain
 from mien_export.networks.stylegan2 import EPSILON, GAIN, SLOPE, Generator, StyledConv, ToRGB, channels_at
 
 Noise = Literal["constant", "input"]
+Map = Tensor | None
+"""Noise for one layer, (1, 1, r, r), or None where the layer has its own. The two halves name each map in `forward`,
+because the exporter takes the names of a network's inputs from there."""
 
 SMALL = 256
 """Largest side of ``small``."""
@@ -111,7 +114,8 @@ class Rows(nn.Module):
         convs = [generator.conv1, *generator.convs]
         pictures = [generator.to_rgb1, *generator.to_rgbs]
         maps = generator.noise()
-        self.register_buffer("start", generator.input.get_parameter("input").detach())
+        if 0 in self.rows:
+            self.register_buffer("start", generator.input.get_parameter("input").detach())
         self.layers, self.pictures = nn.ModuleDict(), nn.ModuleDict()
         for row in self.rows:
             if row % 2:
@@ -125,15 +129,13 @@ class Rows(nn.Module):
         sides = {f"noise_{row}": 2 ** ((row + 5) // 2) for row in self.rows if row < self.last}
         return {name: (1, 1, side, side) for name, side in sides.items()} if self.fed else {}
 
-    def run(
-        self, x: Tensor, rgb: Tensor | None, latents: Tensor, noise: Mapping[str, Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
+    def run(self, x: Tensor, rgb: Tensor | None, latents: Tensor, noise: Sequence[Map]) -> tuple[Tensor, Tensor | None]:
         """Features and picture after these rows."""
         for row in self.rows:
             if row % 2:
                 rgb = self.pictures[str(row)](x, latents[:, row], rgb)
             if row < self.last:
-                x = self.layers[str(row)](x, latents[:, row], noise[f"noise_{row}"] if self.fed else None)
+                x = self.layers[str(row)](x, latents[:, row], noise[row])
         return x, rgb
 
     def finished(self, picture: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,8 +146,19 @@ class Rows(nn.Module):
 class SynthesisEarly(Rows):
     """The rows before the split: what an edit of the rows behind it does not change."""
 
-    def forward(self, latents: Tensor, **noise: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        latents: Tensor,
+        noise_0: Map = None, noise_1: Map = None, noise_2: Map = None, noise_3: Map = None, noise_4: Map = None,
+        noise_5: Map = None, noise_6: Map = None, noise_7: Map = None, noise_8: Map = None, noise_9: Map = None,
+        noise_10: Map = None, noise_11: Map = None, noise_12: Map = None, noise_13: Map = None,
+        noise_14: Map = None, noise_15: Map = None, noise_16: Map = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """``latents`` (N, L, 512) -> ``features`` (N, C, h, w), ``rgb`` (N, 3, h/2, w/2)."""
+        noise = (
+            noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8, noise_9,
+            noise_10, noise_11, noise_12, noise_13, noise_14, noise_15, noise_16,
+        )  # fmt: skip
         features, rgb = self.run(self.start, None, latents, noise)
         assert rgb is not None
         return features, rgb
@@ -154,23 +167,34 @@ class SynthesisEarly(Rows):
 class SynthesisLate(Rows):
     """The rows from the split on."""
 
-    def forward(self, features: Tensor, rgb: Tensor, latents: Tensor, **noise: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        features: Tensor, rgb: Tensor, latents: Tensor,
+        noise_0: Map = None, noise_1: Map = None, noise_2: Map = None, noise_3: Map = None, noise_4: Map = None,
+        noise_5: Map = None, noise_6: Map = None, noise_7: Map = None, noise_8: Map = None, noise_9: Map = None,
+        noise_10: Map = None, noise_11: Map = None, noise_12: Map = None, noise_13: Map = None,
+        noise_14: Map = None, noise_15: Map = None, noise_16: Map = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """What `SynthesisEarly` gives, ``latents`` (N, L, 512) -> ``image`` (N, 3, R, R) in [0, 1], ``small``
         (N, 3, S, S), nominally so, S = min(R, 256)."""
+        noise = (
+            noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8, noise_9,
+            noise_10, noise_11, noise_12, noise_13, noise_14, noise_15, noise_16,
+        )  # fmt: skip
         _, picture = self.run(features, rgb, latents, noise)
         assert picture is not None
         return self.finished(picture)
 
 
 class SynthesisGraph(Rows):
-    """All rows in one graph."""
+    """All rows in one graph, the noise constant."""
 
-    def __init__(self, generator: Generator, noise: Noise = "constant") -> None:
-        super().__init__(generator, range(generator.layers), noise)
+    def __init__(self, generator: Generator) -> None:
+        super().__init__(generator, range(generator.layers), "constant")
 
-    def forward(self, latents: Tensor, **noise: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """``latents`` (N, L, 512) -> ``image``, ``small``; see `SynthesisLate`."""
-        _, picture = self.run(self.start, None, latents, noise)
+        _, picture = self.run(self.start, None, latents, (None,) * self.last)
         assert picture is not None
         return self.finished(picture)
 
