@@ -99,7 +99,7 @@ def _array(data: bytes, where: str) -> Array:
         TokenError,
         RecursionError,
         MemoryError,
-    ) as error:  # of a Python literal
+    ) as error:
         raise InputError(f"{where} is not an .npy file that can be read: {error}") from error
     if dtype.kind not in "biufU":
         raise InputError(f"{where} holds {dtype}; only numbers and text are read, never Python objects.")

@@ -87,7 +87,9 @@ def _draw(axes: Axes, places: Floats, column: Column) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="best", fontsize="small", markerscale=1.5)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, fontsize="small", frameon=False, markerscale=2
+        )
 
 
 def _draw_words(axes: Axes, places: Floats, column: Column, look: dict[str, Any]) -> None:
@@ -98,7 +100,8 @@ def _draw_words(axes: Axes, places: Floats, column: Column, look: dict[str, Any]
     rest = ~np.isnan(column.values) & ~np.isin(column.values, common)
     if rest.any():
         axes.scatter(places[rest, 0], places[rest, 1], color=REST_COLOUR, label=f"others ({int(rest.sum())})", **look)
-    for colour, place in zip(colormaps["tab10"].colors, common, strict=False):  # type: ignore[attr-defined]
+    colours = [colormaps["tab10"](i) for i in range(10) if i != 7]  # that one is the grey of the rest
+    for colour, place in zip(colours, common, strict=False):
         if counts[place]:
             label = f"{column.words[place]} ({counts[place]})"
             chosen = places[column.values == place]
