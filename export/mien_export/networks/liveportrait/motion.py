@@ -92,7 +92,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = self.norm(self.dwconv(x).permute(0, 2, 3, 1))
         inner = self.pwconv2(self.grn(F.gelu(self.pwconv1(inner))))
-        return x + inner.permute(0, 3, 1, 2)
+        out: Tensor = x + inner.permute(0, 3, 1, 2)
+        return out
 
 
 class ConvNeXtV2(nn.Module):

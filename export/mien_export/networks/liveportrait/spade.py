@@ -28,8 +28,8 @@ class SpectralConv2d(nn.Module):
 
     def effective_weight(self) -> Tensor:
         """What a plain convolution would store. The vectors are never estimated anew: that changes the picture."""
-        weight: Tensor = self.weight_orig / torch.dot(self.weight_u, torch.mv(self.weight_orig.flatten(1), self.weight_v))
-        return weight
+        sigma = torch.dot(self.weight_u, torch.mv(self.weight_orig.flatten(1), self.weight_v))
+        return self.weight_orig / sigma
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.effective_weight(), self.bias, padding=self.weight_orig.shape[-1] // 2)
@@ -46,7 +46,8 @@ class SPADE(nn.Module):
 
     def forward(self, x: Tensor, segmap: Tensor) -> Tensor:
         shared = self.mlp_shared(F.interpolate(segmap, size=x.shape[2:], mode="nearest"))
-        return F.instance_norm(x) * (1 + self.mlp_gamma(shared)) + self.mlp_beta(shared)
+        out: Tensor = F.instance_norm(x) * (1 + self.mlp_gamma(shared)) + self.mlp_beta(shared)
+        return out
 
 
 class SPADEResnetBlock(nn.Module):
