@@ -79,7 +79,7 @@ def video_metadata() -> dict[str, str]:
 
 
 def read_mark(path: str | PathLike[str]) -> Mark | None:
-    """The mark of a PNG, JPEG or MP4 file, or None where there is none. Raises InputError for an unreadable file."""
+    """The mark of a PNG, JPEG, GIF or MP4 file, or None where there is none. Raises InputError for an unreadable file."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -94,6 +94,8 @@ def read_mark(path: str | PathLike[str]) -> Mark | None:
             return _parse_xmp(b"".join(piece for name, piece in _png_chunks(data) if _is_png_xmp(name, piece)))
         if data.startswith(b"\xff\xd8"):
             return _parse_xmp(b"".join(p for p in _jpeg_segments(data) if p[4:].startswith(_JPEG_XMP)))
+        if data.startswith(b"GIF8"):
+            return _parse_xmp(data)
     except struct.error as error:
         raise InputError(f"{path} is cut off: its metadata cannot be read.") from error
     return None

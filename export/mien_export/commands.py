@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from mien import Bundle
+    from mien_export.onnx_export import Exported
+
 app = typer.Typer(no_args_is_help=True, help="Turn trained networks into bundles.")
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="Folder or .zip to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="Its public checkpoint.", show_default=False)]
 
 
 @app.callback()
@@ -18,17 +27,54 @@ def root() -> None:
 @app.command()
 def studio(
     runs: Annotated[Path, typer.Argument(help="Folder of the training recipe: points.npz and the checkpoints.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder or .zip to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    output: Output,
+    overwrite: Overwrite = False,
 ) -> None:
     """Export the studio family, with the differences to torch measured and written into the manifest."""
-    from rich.console import Console
-    from rich.table import Table
-
     from mien_export.networks.studio import EXPRESSIONS
     from mien_export.pack.studio import pack_studio
 
-    bundle, exported = pack_studio(runs, output, EXPRESSIONS, overwrite)
+    _show(output, *pack_studio(runs, output, EXPRESSIONS, overwrite))
+
+
+@app.command()
+def edit(
+    encoder: Annotated[Path, typer.Option(help="Checkpoint of pSp, e4e or ReStyle.")],
+    output: Output,
+    generator: Annotated[
+        Path | None, typer.Option(help="Checkpoint of StyleGAN2; without it, the decoder in the encoder's file.")
+    ] = None,
+    parsing: Checkpoint = None,
+    difference: Checkpoint = None,
+    deghost: Checkpoint = None,
+    identity: Checkpoint = None,
+    directions: Annotated[
+        list[str] | None,
+        typer.Option(help="[NAME=]FILE (.npz, .npy, .pt; GANSpace: FILE:COMPONENT:FIRST:END). Repeatable."),
+    ] = None,
+    encoder_kind: Annotated[
+        str | None, typer.Option(help="psp, e4e, psp-w, restyle-psp or restyle-e4e, where the file does not say.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Export public checkpoints for editing: encoder and StyleGAN2, and what draws and cleans the mask of an edit."""
+    from rich.console import Console
+
+    from mien_export.pack.edit import EditFiles, pack_edit
+    from mien_export.pack.edit_traced import OptionalFiles
+
+    optional = OptionalFiles(parsing, difference, deghost, identity)
+    files = EditFiles(encoder, generator, optional, tuple(directions or ()), encoder_kind)
+    with Console(stderr=True).status("reading checkpoints") as status:
+        result = pack_edit(files, output, overwrite=overwrite, progress=lambda role: status.update(f"exporting {role}"))
+    _show(output, *result)
+
+
+def _show(output: Path, bundle: Bundle, exported: Mapping[str, Exported]) -> None:
+    """Every network's outputs beside torch's."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("network", "output", "largest difference", "ours", "torch")
     for role, one in exported.items():
         for row in one.comparisons:

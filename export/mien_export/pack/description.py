@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,8 @@ class Traced:
     example: dict[str, Tensor]
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
-    batch: str | None = None
+    batch: str | Mapping[str, str] | None = None
+    """As `mien_export.onnx_export.export` takes it."""
 
 
 def picture(name: str, size: int, batch: int | str = 1) -> TensorInfo:
