@@ -55,7 +55,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         del network
     np.save(folder / "Smiling.npy", np.random.default_rng(0).normal(size=(18, 512)))
     parts = [f"--{name}={folder / name}.pt" for name in ("parsing", "difference", "deghost")]
-    mien("export", "edit", "--encoder", folder / "psp.pt", *parts, "--directions", folder / "Smiling.npy", "-o", folder / "b")
+    named = ["--encoder", folder / "psp.pt", "--directions", folder / "Smiling.npy", "-o", folder / "b"]
+    mien("export", "edit", *named, *parts)
     return folder / "b"
 
 
@@ -64,8 +65,8 @@ def test_a_photograph_is_edited(bundle: Path, tmp_path: Path) -> None:
     save_image(tmp_path / "photo.png", photo)
     said = json.loads(
         mien(
-            "edit", tmp_path / "photo.png", "--bundle", bundle, "--set", "smiling=1", "--aligned", "--method", "tta+pca",
-            "-o", tmp_path / "out.png", "--mask-out", tmp_path / "mask.png", "--json",
+            "edit", tmp_path / "photo.png", "-o", tmp_path / "out.png", "--mask-out", tmp_path / "mask.png", "--json",
+            "--bundle", bundle, "--set", "smiling=1", "--aligned", "--method", "tta+pca",
         )  # fmt: skip
     )
     edited, mask = load_image(tmp_path / "out.png"), load_image(tmp_path / "mask.png")[..., 0]
