@@ -14,7 +14,7 @@ from mien import kernels
 from mien.geometry import Similarity
 from mien.image import to_tensor
 from mien.reenact.motion import Motion, draw_openings
-from mien.reenact.studio import StudioModel, StudioSource
+from mien.reenact.studio import Studio, StudioSource
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -45,7 +45,7 @@ class Score:
     """The same for no flow at all: how far things move."""
 
 
-def judge_pairs(model: StudioModel, shards: Sequence[Path], most: int) -> Iterator[Score]:
+def judge_pairs(model: Studio, shards: Sequence[Path], most: int) -> Iterator[Score]:
     """Scores of up to ``most`` pairs, evenly over the shards; pairs in which mien sees no face are left out."""
     share = -(-most // len(shards))
     for shard in shards:
@@ -57,15 +57,15 @@ def judge_pairs(model: StudioModel, shards: Sequence[Path], most: int) -> Iterat
                 yield score
 
 
-def judge_pair(model: StudioModel, scene: dict[str, npt.NDArray[np.generic]], here: int, there: int) -> Score | None:
+def judge_pair(model: Studio, scene: dict[str, npt.NDArray[np.generic]], here: int, there: int) -> Score | None:
     """One scene's frame ``here`` moved as ``there``; None where mien sees no face."""
     picture, answer = (np.ascontiguousarray(scene["rgb"][frame], np.uint8) for frame in (here, there))
     source, driving = read(model, picture), read(model, answer)
     if source is None or driving is None:
         return None
     portrait = prepare(model, picture, source)
-    points = model.drive(portrait, driving, reference=source)
-    result = model.render(portrait, points)
+    points = model.drive(portrait, driving, source)
+    result = model.draw(portrait, points)
     flow = flow_of(model, portrait, points)
     truth = np.asarray(scene["flow"][there, here], np.float32).transpose(2, 0, 1)
     head = ~np.isin(scene["labels"][there], NOT_HEAD)
@@ -92,7 +92,7 @@ def warp(picture: Image, flow: npt.NDArray[np.float32]) -> Image:
     return kernels.warp_blend(picture, np.ascontiguousarray(flow), everywhere, nothing, everywhere, straight)
 
 
-def read(model: StudioModel, picture: Image) -> Motion | None:
+def read(model: Studio, picture: Image) -> Motion | None:
     """What mien's own tracker and motion network say, in coordinates of the whole picture; None without a face."""
     tracked = model.tracker().step(picture)
     if tracked is None:
@@ -101,7 +101,7 @@ def read(model: StudioModel, picture: Image) -> Motion | None:
     return Motion(out["pose"], out["place"], out["expression"], out["landmarks"])
 
 
-def prepare(model: StudioModel, picture: Image, motion: Motion) -> StudioSource:
+def prepare(model: Studio, picture: Image, motion: Motion) -> StudioSource:
     """The picture as a source whose crop is the whole of it (the renderer frames heads as mien crops them)."""
     shape = model.points.shape_of(motion)
     seen = model.sessions["appearance"].run({"image": to_tensor(picture)})
@@ -110,9 +110,7 @@ def prepare(model: StudioModel, picture: Image, motion: Motion) -> StudioSource:
     return StudioSource(picture, whole, motion, shape, points, seen)
 
 
-def flow_of(
-    model: StudioModel, source: StudioSource, points: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def flow_of(model: Studio, source: StudioSource, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """(2, 128, 128): the generator's flow, in normalised crop units, to the moved points (K, 3)."""
     feeds = {
         **source.appearance,

@@ -26,7 +26,7 @@ from benchmarks.sheets import ContactSheet, SideBySide, close_up
 from mien.bundle import Bundle
 from mien.image import load_image
 from mien.reenact import Reenactor
-from mien.reenact.studio import StudioModel
+from mien.reenact.studio import Studio
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -48,7 +48,7 @@ def motion(
     results: Results = measure.RESULTS,
 ) -> None:
     """The motion network, through the real tracker, against Face Mesh on real clips."""
-    judge, model = Judge.pulled(mirror), StudioModel(Bundle.open(bundle))
+    judge, model = Judge.pulled(mirror), Studio(Bundle.open(bundle))
     agreements: dict[str, list[Agreement]] = {}
     rows: dict[str, dict[str, float]] = {}
     for clip in clips:
@@ -67,7 +67,7 @@ def motion(
     write("reenact_motion", results, agreements, rows)
 
 
-def track(model: StudioModel, clip: Path) -> tuple[Floats, Floats, float]:
+def track(model: Studio, clip: Path) -> tuple[Floats, Floats, float]:
     """(T, L, 2) landmarks in pixels and (T, 3) poses, NaN where lost; and in how many frames the crop moved (share)."""
     tracker = model.tracker()
     tracked = [tracker.step(frame) for frame in read_clip(clip)]
@@ -165,7 +165,7 @@ def synthetic(
     results: Results = measure.RESULTS,
 ) -> None:
     """Rendered pairs through the whole chain: how near to the right answer, and how much nearer than a copy."""
-    model = StudioModel(Bundle.open(bundle))
+    model = Studio(Bundle.open(bundle))
     scores = list(pairs.judge_pairs(model, shards, most))
     if not scores:
         raise typer.BadParameter("none of the shards has a pair in which mien sees both faces")

@@ -23,7 +23,7 @@ from mien.commands.usage import peak_memory, seconds_since_start
 from mien.errors import BundleNotFound, DeviceError, ImageError, NoFace, OutputError, VideoError
 from mien.image import load_image, save_image
 from mien.provenance import read_mark
-from mien.reenact import Reenacted
+from mien.reenact import Reenacted, Transfer
 from mien.stream.sources import CameraSource
 from mien.timing import Stopwatch
 from tests.media import INTERRUPTIBLE, Picture, audio_packets, marker, markers, read_video, truncated, write_video
@@ -43,7 +43,7 @@ class StandIn:
             raise DeviceError("Requested device was: 'cuda', but there is: cpu.")
         type(self).asked = options
         self.timings = Stopwatch()
-        self.model = SimpleNamespace(sessions={})
+        self.family = SimpleNamespace(sessions={})
 
     def set_source(self, image: Picture) -> None:
         if image.std() == 0:
@@ -102,7 +102,7 @@ def test_reenact_writes_the_video_and_reports_it_as_json(
     assert set(report["stage_seconds"]) == {"decode", "process", "encode", "track"}
     assert 0 < report["startup_seconds"] < seconds_since_start()
     assert 10 < report["peak_memory_mb"] <= peak_memory() + 5
-    assert StandIn.asked == {"device": "cpu", "backend": "ort", "threads": 1, "relative": False}
+    assert StandIn.asked == {"device": "cpu", "backend": "ort", "threads": 1, "transfer": Transfer(relative=False)}
     video = read_video(out)
     assert len(video.images) == 20 and video.rate == Fraction(30000, 1001)
     assert np.abs(video.images[0].astype(int) - (255 - marker(77, 64, 80))).mean() < 6

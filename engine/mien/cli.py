@@ -96,8 +96,9 @@ def reenact(
 ) -> None:
     """Makes a portrait move as a driving face does. The output keeps the driver's frames, times and sound."""
     from mien.commands.reenact import Job
+    from mien.reenact.transfer import Transfer
 
-    _finish(Job(source, driving, output, relative, bundle, device, backend, threads), as_json)
+    _finish(Job(source, driving, output, Transfer(relative), bundle, device, backend, threads), as_json)
 
 
 @app.command()

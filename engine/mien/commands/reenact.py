@@ -15,6 +15,7 @@ from mien.commands.usage import peak_memory, seconds_since_start
 from mien.errors import MienError, NoFace
 from mien.image import load_image
 from mien.reenact import Reenacted, Reenactor
+from mien.reenact.transfer import CHANGES, Transfer
 from mien.stream.pipeline import Progress, Run, run_file, run_live
 from mien.stream.sinks import Sink, open_sink
 from mien.stream.sources import CameraSource, Source, VideoSource, open_source
@@ -28,7 +29,7 @@ class Job:
     driving: str
     """A video, a folder of pictures, or a camera by its number."""
     output: Path
-    relative: bool = True
+    transfer: Transfer = CHANGES
     bundle: str = "studio"
     device: str = "cpu"
     backend: str = "ort"
@@ -73,7 +74,7 @@ def reenact(job: Job, progress: Progress | None = None) -> Report:
     An error or Ctrl-C half way leaves what was made so far, and says on stderr where.
     """
     reenactor = Reenactor(
-        job.bundle, device=job.device, backend=job.backend, threads=job.threads, relative=job.relative
+        job.bundle, device=job.device, backend=job.backend, threads=job.threads, transfer=job.transfer
     )
     portrait = load_image(job.source)
     reenactor.set_source(portrait)
@@ -133,7 +134,7 @@ def _report(
         stage_seconds={name: stage.mean * stage.count / 1e3 for name, stage in parts.items()},
         status=status,
         peak_memory_mb=peak_memory(),
-        sessions={role: asdict(session.info) for role, session in reenactor.model.sessions.items()},
+        sessions={role: asdict(session.info) for role, session in reenactor.family.sessions.items()},
         dropped=run.dropped,
         age_ms={"p50": run.age.p50, "p99": run.age.p99} if run.age else None,
     )

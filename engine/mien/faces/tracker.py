@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.detect import CROP_CM, Detect, Face, Image, side_of
+from mien.faces.detect import CROP_CM, Detect, Face, Image, by_prominence, side_of, suppress
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_tensor
 from mien.sessions import Session
@@ -118,6 +118,17 @@ class Tracker:
         check_image(image)
         tracked = self._follow(image)
         return tracked if tracked is not None else self._search(image)
+
+    def everyone(self, image: Image) -> list[Tracked]:
+        """Every face of a still picture, uint8 (H, W, 3) RGB, the most prominent first; none is followed afterwards.
+
+        Raises ImageError for another kind of array, SessionError when a network fails.
+        """
+        check_image(image)
+        seen = [tracked for face in self._detect(image) if (tracked := self._settle(image, face)) is not None]
+        self.reset()
+        by_face = {tracked.face: tracked for tracked in seen}
+        return [by_face[face] for face in by_prominence(suppress(list(by_face)))]
 
     def _follow(self, image: Image) -> Tracked | None:
         if self._face is None:

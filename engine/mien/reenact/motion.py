@@ -40,6 +40,20 @@ class Motion:
         """Crop units per cm."""
         return float(np.exp(self.place[2]))
 
+    def values(self) -> NDArray[np.float64]:
+        """All numbers as one row for smoothing; place and landmarks in decimetres on the head, which suits them all."""
+        size = self.scale * 10
+        parts = [self.pose, self.place[:2] / size, self.place[2:], self.expression, self.landmarks.ravel() / size]
+        return np.concatenate(parts).astype(np.float64)
+
+    def with_values(self, values: NDArray[np.float64]) -> Motion:
+        """The motion whose `values` these are; place and landmarks go by the scale among them."""
+        ends = np.cumsum([3, 2, 1, self.expression.size])
+        pose, middle, scale, expression, landmarks = np.split(values.astype(np.float32), ends)
+        size = np.exp(scale) * 10
+        place = np.concatenate([middle * size, scale])
+        return Motion(pose, place, expression, landmarks.reshape(-1, 2) * size)
+
 
 @dataclass(frozen=True)
 class PointModel:
@@ -95,6 +109,13 @@ class PointModel:
                 place=place.astype(np.float32),
             )
         )
+
+    def express(self, source: Motion, driving: Motion) -> Motion:
+        """The source's head with the expression of a driver of whom nothing else is known; it keeps its bearing.
+
+        0 is the neutral face, so the driver's values are its change.
+        """
+        return self._limited(replace(source, expression=source.expression + driving.expression))
 
     def rest_of(self, driving: Motion, reference: Motion) -> Floats:
         """(K, 3) cm: what the driver's landmarks did since the reference that pose and expression do not explain.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,9 @@ from mien.bundle import Bundle
 from mien.errors import InputError
 from mien.faces import OneEuro
 from mien.image import load_image
-from mien.reenact.motion import Motion
-from mien.reenact.studio import StudioModel, StudioSource
+from mien.reenact.family import Family, FamilyMotion, open_family
+from mien.reenact.several import Choice, draw_faces, read_faces
+from mien.reenact.transfer import CHANGES, Transfer
 from mien.timing import Stopwatch
 
 Image = NDArray[np.uint8]
@@ -34,47 +35,56 @@ class Reenacted:
 
     ``image``: uint8 (H, W, 3) RGB of the source's size. ``status``: ``tracked`` when the driver's face was seen,
     ``held`` while the last picture (or the untouched source) stands in for it, ``blank`` when that has lasted too long.
-    ``motion``: the driver's, smoothed; place and landmarks in pixels of its frame. ``synthetic``: always True.
+    ``motion``: the driver's, smoothed; in pixels of its frame. ``synthetic``: always True.
     """
 
     image: Image
     status: Status
-    motion: Motion | None
+    motion: FamilyMotion | None
     synthetic: Literal[True] = True
 
 
 class Reenactor:
-    """Drives one portrait with one face; several may share nothing but the bundle's files.
+    """Drives one portrait with one face.
 
-    ``bundle``: a name (``"studio"`` ships with mien), a folder, a zip, or an open `Bundle`. ``relative``: take over
-    only the driver's change since the first frame (the portrait keeps its own bearing), or its pose and expression as
-    they are. ``smooth``: steady the driver's motion with a One-Euro filter. Raises BundleError, DeviceError,
-    MissingDependency.
+    ``bundle``: a name (``"studio"`` ships with mien), a folder, a zip, an open `Bundle`, or an open family of networks:
+    any number of reenactors, each with its own source and driver and in its own thread, may share one (`open_family`;
+    ``device``, ``backend`` and ``threads`` are its own then). ``transfer``: what of the driver's motion is taken over,
+    and how; it may be set to another at any time. ``smooth``: steady the motion with a One-Euro filter. ``neutral``:
+    the driver is a single picture, whose expression is measured from a neutral face rather than from its first frame.
+    Raises BundleError, DeviceError, MissingDependency, MotionError for a transfer that the family lacks.
     """
 
     def __init__(
         self,
-        bundle: Bundle | str | Path = "studio",
+        bundle: Bundle | str | Path | Family[Any, Any] = "studio",
         *,
         device: str = "cpu",
         backend: str = "ort",
         threads: int | None = None,
-        relative: bool = True,
+        transfer: Transfer = CHANGES,
         smooth: bool = True,
+        neutral: bool = False,
     ) -> None:
-        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        self.model = StudioModel(self.bundle, device, threads, backend)
-        self.relative = relative
+        if isinstance(bundle, (str, Path)):
+            bundle = Bundle.open(bundle)
+        self.family = open_family(bundle, device, threads, backend) if isinstance(bundle, Bundle) else bundle
+        transfer.check(self.family.name, self.family.features)
+        self.transfer = transfer
+        self.neutral = neutral
         self.timings = Stopwatch()
-        self._tracker = self.model.tracker()
+        self._tracker = self.family.tracker()
         self._filter = OneEuro(cutoff=4.0, beta=8.0) if smooth else None
-        self._source: StudioSource | None = None
+        self._sources: tuple[Any, ...] = ()
         self.reset()
 
-    def set_source(self, image: Image | str | Path) -> None:
-        """Read a portrait: a file, or uint8 (H, W, 3) RGB. Raises ImageError, NoFace; the old source then stays."""
+    def set_source(self, image: Image | str | Path, face: Choice = "largest") -> None:
+        """Read a portrait: a file, or uint8 (H, W, 3) RGB; of several faces one by its number, the largest, or all.
+
+        Raises ImageError, NoFace, InputError for a number that no face has; the old source then stays.
+        """
         picture = load_image(image) if isinstance(image, (str, Path)) else image
-        self._source = self.model.source(picture)
+        self._sources = read_faces(self.family, picture, face)
         self.reset()
 
     def reset(self) -> None:
@@ -82,53 +92,61 @@ class Reenactor:
         self._tracker.reset()
         if self._filter is not None:
             self._filter.reset()
-        self._reference: Motion | None = None
         self._last: Image | None = None
         self._time = self._seen = 0.0
+        self.calibrate()
+
+    def calibrate(self) -> None:
+        """Let the driver's next tracked frame stand for the portrait as it is; at any time, from any thread."""
+        self._reference: FamilyMotion | None = None
 
     def step(self, image: Image, time: float | None = None) -> Reenacted:
         """The portrait with the motion of the next driving frame, uint8 (H, W, 3) RGB, at ``time`` in seconds.
 
-        Raises InputError before `set_source`, ImageError for an array of another kind, SessionError.
+        Raises InputError before `set_source`, ImageError for an array of another kind, MotionError, SessionError.
+        """
+        self._require_source()
+        with self.timings("track"):
+            tracked = self._tracker.step(image)
+            driving = None if tracked is None else self.family.motion(image, tracked)
+        return self.move(driving, time)
+
+    def move(self, driving: FamilyMotion | None, time: float | None = None) -> Reenacted:
+        """The portrait with a motion that is known already (a template's), None while there is no face.
+
+        Raises InputError before `set_source`, MotionError, SessionError.
         """
         source = self._require_source()
         self._time = self._time + FRAME_SECONDS if time is None else time
-        with self.timings("track"):
-            tracked = self._tracker.step(image)
-        if tracked is None:
+        if driving is None:
             return self._stand_in(source)
-        driving = self._steady(self.model.motion(tracked))
-        if self._reference is None:
-            self._reference = driving
+        driving = self._steady(driving)
+        reference, transfer = self._reference, self.transfer  # once: other threads may set them
+        if reference is None:
+            reference = self._reference = driving
+        if self.neutral or not transfer.relative:
+            reference = None
         with self.timings("render"):
-            points = self.model.drive(source, driving, self._reference if self.relative else None)
-            self._last = self.model.render(source, points)
+            self._last = draw_faces(self.family, self._sources, driving, reference, transfer)
         self._seen = self._time
         return Reenacted(self._last, "tracked", driving)
 
-    def _require_source(self) -> StudioSource:
-        if self._source is None:
+    def _require_source(self) -> Image:
+        if not self._sources:
             raise InputError("A frame was given, but there is no portrait to move. Call set_source(picture) first.")
-        return self._source
+        picture: Image = self._sources[0].image
+        return picture
 
-    def _stand_in(self, source: StudioSource) -> Reenacted:
+    def _stand_in(self, source: Image) -> Reenacted:
         """What is shown without a face: the last picture for a while, then black; never the driver's frame."""
         if self._time - self._seen > HOLD_SECONDS:
-            return Reenacted(np.zeros_like(source.image), "blank", None)
-        return Reenacted(source.image if self._last is None else self._last, "held", None)
+            return Reenacted(np.zeros_like(source), "blank", None)
+        return Reenacted(source if self._last is None else self._last, "held", None)
 
-    def _steady(self, motion: Motion) -> Motion:
-        if self._filter is None:
-            return motion
-        size = float(np.exp(motion.place[2])) * 10  # pixels of a decimetre: all values then move on a similar scale
-        middle, points = motion.place[:2] / size, motion.landmarks.ravel() / size
-        raw = [motion.pose, middle, motion.place[2:], motion.expression, points]
-        steady = self._filter(np.concatenate(raw), self._time).astype(np.float32)
-        pose, middle, scale, expression, landmarks = np.split(steady, np.cumsum([len(part) for part in raw])[:-1])
-        place = np.concatenate([middle * size, scale])
-        return Motion(pose, place, expression, landmarks.reshape(-1, 2) * np.float32(size))
+    def _steady(self, motion: FamilyMotion) -> FamilyMotion:
+        return motion if self._filter is None else motion.with_values(self._filter(motion.values(), self._time))
 
     @property
     def info(self) -> Mapping[str, object]:
         """What runs where: one line for each network."""
-        return {role: session.info for role, session in self.model.sessions.items()}
+        return {role: session.info for role, session in self.family.sessions.items()}

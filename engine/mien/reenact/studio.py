@@ -15,6 +15,8 @@ from mien.faces import CROP_CM, Face, NetworkDetector, Tracked, Tracker, side_of
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_tensor
 from mien.reenact.motion import Floats, Motion, PointModel, draw_openings
+from mien.reenact.transfer import CHANGES, Feature, Transfer
+from mien.sessions import Session
 
 Image = NDArray[np.uint8]
 
@@ -43,11 +45,15 @@ class StudioSource:
     appearance: Mapping[str, Floats]
 
 
-class StudioModel:
-    """The four networks and the point model of a bundle; holds nothing of any source or driver."""
+class Studio:
+    """The four networks and the point model of a bundle; holds nothing of any source or driver. See `Family`."""
+
+    name = "studio"
+    features: frozenset[Feature] = frozenset()
+    motion_type = Motion
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> None:
-        self.sessions = {
+        self.sessions: Mapping[str, Session] = {
             role: bundle.session(role, device=device, threads=threads, backend=backend)
             for role in ("detector", "motion", "appearance", "generator")
         }
@@ -64,22 +70,22 @@ class StudioModel:
         """A tracker of its own for one clip or camera, over the shared networks."""
         return Tracker(NetworkDetector(self.sessions["detector"]), self.sessions["motion"])
 
-    def source(self, image: Image) -> StudioSource:
-        """Read a portrait, uint8 (H, W, 3) RGB of any size; of several faces the most prominent is taken.
+    def source(self, image: Image, face: Tracked | None = None) -> StudioSource:
+        """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
 
         Raises ImageError, and NoFace where there is none.
         """
         check_image(image)
-        tracked = self.tracker().step(image)
+        tracked = face or self.tracker().step(image)
         if tracked is None:
             height, width = image.shape[:2]
             raise NoFace(
                 f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
                 "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
             )
-        face = tracked.face
-        place = Similarity.from_crop(face.centre, face.size * SOURCE_CM / CROP_CM, CROP)
-        motion = self._settled(image, face)
+        found = tracked.face
+        place = Similarity.from_crop(found.centre, found.size * SOURCE_CM / CROP_CM, CROP)
+        motion = self._settled(image, found)
         shape = self.points.shape_of(motion)
         tensor = to_tensor(crop(image, place, CROP))
         seen = self.sessions["appearance"].run({"image": tensor})
@@ -104,19 +110,33 @@ class StudioModel:
         mean = {k: np.mean([one[k] for one in seen], 0).astype(np.float32) for k in seen[0]}
         return Motion(mean["pose"], mean["place"], mean["expression"], mean["landmarks"])
 
-    def motion(self, tracked: Tracked) -> Motion:
+    def motion(self, frame: Image, tracked: Tracked) -> Motion:
         """A driver's motion; place and landmarks in pixels of the frame, so that the crop may move."""
         out = tracked.outputs
         place, landmarks = tracked.place.astype(np.float32), tracked.landmarks.astype(np.float32)
         return Motion(out["pose"], place, out["expression"], landmarks)
 
-    def drive(self, source: StudioSource, driving: Motion, reference: Motion | None) -> Floats:
-        """The source's points (K, 3) as the driver moves them; ``reference`` as in `PointModel.transfer`."""
-        motion = self.points.transfer(source.motion, driving, reference)
-        rest = 0.0 if reference is None else self.points.rest_of(driving, reference)
-        return self.points.project(motion, source.shape + rest)
+    def render(self, source: StudioSource, driving: Motion, reference: Motion | None, transfer: Transfer) -> Image:
+        """The portrait as the driver moves it. Raises MotionError for what this family lacks, SessionError."""
+        transfer.check(self.name, self.features)
+        return self.draw(source, self.drive(source, driving, reference, transfer))
 
-    def render(self, source: StudioSource, points: Floats) -> Image:
+    def drive(
+        self, source: StudioSource, driving: Motion, reference: Motion | None, transfer: Transfer = CHANGES
+    ) -> Floats:
+        """The source's points (K, 3) as the driver moves them; see `Family.render`."""
+        rest: Floats | float = 0.0
+        if not transfer.relative:
+            motion = self.points.transfer(source.motion, driving, None)
+        elif reference is None:
+            motion = self.points.express(source.motion, driving)
+        else:
+            motion = self.points.transfer(source.motion, driving, reference)
+            rest = self.points.rest_of(driving, reference)
+        points = self.points.project(motion, source.shape + rest)
+        return points if transfer.multiplier == 1 else _between(source.points, points, transfer.multiplier)
+
+    def draw(self, source: StudioSource, points: Floats) -> Image:
         """The portrait with its points (K, 3) moved: a new picture of the source's size."""
         maps = self.sessions["generator"].run(
             {
@@ -130,3 +150,7 @@ class StudioModel:
             source.image, maps["flow"][0], maps["visible"][0, 0], maps["paint"][0], maps["mask"][0, 0],
             source.crop.matrix,
         )  # fmt: skip
+
+
+def _between(rest: Floats, moved: Floats, share: float) -> Floats:
+    return (rest + np.float32(share) * (moved - rest)).astype(np.float32)

@@ -70,3 +70,7 @@ class Transfer:
             raise MotionError(
                 f"{' and '.join(missing).capitalize()}: asked for, but the family {family!r} lacks it. It has: {there}."
             )
+
+
+CHANGES = Transfer()
+"""The driver's changes since the reference, all of them: what is done where nothing else is wished."""
