@@ -28,7 +28,7 @@ class MappingGraph(nn.Module):
 @torch.no_grad()
 def plain(linear: EqualLinear, gain: float = 1.0) -> nn.Linear:
     """The same layer, times ``gain``, as one whose stored weights are those that it uses."""
-    out = nn.Linear(linear.weight.shape[1], linear.weight.shape[0])
+    out = nn.Linear(linear.weight.shape[1], linear.weight.shape[0]).requires_grad_(False)
     out.weight.copy_(linear.weight * (linear.scale * gain))
     out.bias.copy_(linear.bias * (linear.rate * gain))
     return out
