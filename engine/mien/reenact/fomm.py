@@ -1,0 +1,213 @@
+"""The FOMM family: keypoints with local affine motions; the head is redrawn whole, at 256 pixels a side.
+
+First Order Motion Model for Image Animation (Siarohin et al. 2019). The networks see a square around the head and
+speak of it in coordinates from -1 to 1, x to the right, y down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mien.bundle import Bundle
+from mien.errors import MotionError, NoFace
+from mien.faces import Tracked, Tracker
+from mien.geometry import Similarity
+from mien.image import check_image, crop, to_image, to_tensor
+from mien.reenact.crops import head_crop, paste
+from mien.reenact.following import Follower
+from mien.reenact.transfer import Feature, Transfer
+from mien.sessions import Session
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Tensors = Mapping[str, NDArray[np.float32]]
+
+CROP = 256
+"""Side of what the networks see, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Keypoints and what is around each: ``value`` (K, 2), ``jacobian`` (K, 2, 2), both in one unit of length."""
+
+    value: Floats
+    jacobian: Floats
+
+    def tensors(self, who: str) -> dict[str, NDArray[np.float32]]:
+        """As the generator takes them."""
+        return {
+            f"{who}_value": self.value[None].astype(np.float32),
+            f"{who}_jacobian": self.jacobian[None].astype(np.float32),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class FommSource:
+    """A portrait, read once.
+
+    ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of the 256 px crop to pixels of the image. ``points``: the
+    portrait's own, in the crop's coordinates. ``tensors``: all that the generator takes of the source, by name.
+    """
+
+    image: Image
+    crop: Similarity
+    points: Points
+    tensors: Tensors
+
+
+@dataclass(frozen=True, eq=False)
+class FommMotion:
+    """A driving face. ``value`` (K, 2) and ``jacobian`` (K, 2, 2) in pixels of the frame.
+
+    ``crop``: (3,) the middle x, y of the square that the network saw, and half its side, in pixels of the frame.
+    """
+
+    value: Floats
+    jacobian: Floats
+    crop: Floats
+
+    def __post_init__(self) -> None:
+        for name in ("value", "jacobian", "crop"):  # a template's may be float32
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+
+    def values(self) -> Floats:
+        """Points and affine maps, in half crops; the crop itself holds still and needs no smoothing."""
+        halves: Floats = np.concatenate([self.value.ravel(), self.jacobian.ravel()]) / self.crop[2]
+        return halves
+
+    def with_values(self, values: Floats) -> Self:
+        """See `FamilyMotion`."""
+        value, jacobian = np.split(np.asarray(values) * self.crop[2], [self.value.size])
+        return replace(self, value=value.reshape(self.value.shape), jacobian=jacobian.reshape(self.jacobian.shape))
+
+    @property
+    def seen(self) -> Points:
+        """In the coordinates of its own crop."""
+        return Points((self.value - self.crop[:2]) / self.crop[2], self.jacobian / self.crop[2])
+
+
+class Fomm:
+    """The three networks of a bundle, and the studio bundle's that find the face. See `Family`."""
+
+    name = "fomm"
+    features: frozenset[Feature] = frozenset()
+    motion_type = FommMotion
+
+    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> None:
+        own: dict[str, Session] = {
+            role: bundle.session(role, device=device, threads=threads, backend=backend)
+            for role in ("keypoints", "appearance", "generator")
+        }
+        self._follower = Follower(device, threads, backend)
+        self.sessions: Mapping[str, Session] = {**own, **self._follower.sessions}
+
+    def tracker(self) -> Tracker:
+        """A tracker of its own for one clip or camera, over shared networks."""
+        return self._follower.tracker()
+
+    def source(self, image: Image, face: Tracked | None = None) -> FommSource:
+        """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
+
+        Raises ImageError, NoFace, SessionError.
+        """
+        check_image(image)
+        tracked = face or self.tracker().step(image)
+        if tracked is None:
+            height, width = image.shape[:2]
+            raise NoFace(
+                f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
+                "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
+            )
+        place = head_crop(tracked, CROP)
+        tensor = to_tensor(crop(image, place, CROP))
+        points = self._points(tensor)
+        seen = self.sessions["appearance"].run({"image": tensor})
+        return FommSource(image.copy(), place, points, {**seen, **points.tensors("source")})
+
+    def motion(self, frame: Image, tracked: Tracked) -> FommMotion:
+        """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB, in pixels of the frame."""
+        place = head_crop(tracked, CROP)
+        points = self._points(to_tensor(crop(frame, place, CROP)))
+        half = place.scale * CROP / 2
+        middle = place.apply((CROP / 2, CROP / 2))
+        return FommMotion(points.value * half + middle, points.jacobian * half, np.array([*middle, half]))
+
+    def render(
+        self, source: FommSource, driving: FommMotion, reference: FommMotion | None, transfer: Transfer
+    ) -> Image:
+        """The portrait as the driver moves it. Raises MotionError for what this family lacks, SessionError."""
+        transfer.check(self.name, self.features)
+        points = moved(source.points, driving, reference, transfer)
+        drawn = self.sessions["generator"].run({**source.tensors, **points.tensors("driving")})["image"]
+        return paste(source.image, to_image(drawn), source.crop)
+
+    def _points(self, tensor: NDArray[np.float32]) -> Points:
+        found = self.sessions["keypoints"].run({"image": tensor})
+        return Points(found["value"][0].astype(np.float64), found["jacobian"][0].astype(np.float64))
+
+
+def moved(source: Points, driving: FommMotion, reference: FommMotion | None, transfer: Transfer) -> Points:
+    """The points that the portrait shall take, in its crop's coordinates. Raises MotionError.
+
+    Without a reference they are the driver's own in its crop: no face is known to be neutral. Its affine maps then
+    stand for the driver's, as in the public code.
+    """
+    if reference is None or not transfer.relative:
+        return between(source, driving.seen, transfer.multiplier)
+    unit = reference.crop[2]
+    now, then = (Points(one.value / unit, one.jacobian / unit) for one in (driving, reference))
+    return relative(source, now, then, transfer.adapt_scale, transfer.multiplier)
+
+
+def relative(
+    source: Points, driving: Points, reference: Points, adapt_scale: bool = True, multiplier: float = 1.0
+) -> Points:
+    """The source's points, moved as the driver's moved since the reference.
+
+    ``adapt_scale`` measures the way in heads: by the roots of the areas that the points span. Raises MotionError where
+    the reference spans none, or one of its affine maps is flat.
+    """
+    scale = _span(source) / _span(reference) if adapt_scale else 1.0
+    try:
+        back = np.linalg.inv(reference.jacobian)
+    except np.linalg.LinAlgError:
+        back = np.full_like(reference.jacobian, np.nan)
+    change = driving.jacobian @ back
+    if not (np.isfinite(scale) and np.isfinite(change).all()):
+        raise MotionError(
+            "Relative motion was asked for, but the keypoints of the portrait or of the reference frame lie on one line, "
+            "or have no extent. Take another frame as the reference, or ask for absolute motion."
+        )
+    value = source.value + multiplier * scale * (driving.value - reference.value)
+    still = np.eye(2)
+    return Points(value, (still + multiplier * (change - still)) @ source.jacobian)
+
+
+def between(here: Points, there: Points, share: float) -> Points:
+    """From one set of points (0) to another (1), or beyond."""
+    if share == 1:
+        return there
+    value, jacobian = (a + share * (b - a) for a, b in ((here.value, there.value), (here.jacobian, there.jacobian)))
+    return Points(value, jacobian)
+
+
+def _span(points: Points) -> float:
+    """The root of the convex hull's area; NaN where the points lie on a line."""
+    area = hull_area(points.value)
+    return float(np.sqrt(area)) if area > 0 else float("nan")
+
+
+def hull_area(points: ArrayLike) -> float:
+    """Of the convex hull of points (K, 2)."""
+    exact = np.asarray(points, np.float64)
+    if not np.isfinite(exact).all():
+        return float("nan")
+    corners = cv2.convexHull(exact.astype(np.float32), returnPoints=False).ravel()  # OpenCV knows float32 alone
+    x, y = exact[corners].T
+    return float(abs(np.sum(x * np.roll(y, 1) - y * np.roll(x, 1))) / 2)
