@@ -95,7 +95,9 @@ def pasted(given: Mapping[str, Floats]) -> dict[str, Floats]:
 
     That mien's own kernel gives the same picture within two grey levels is tested with the crops.
     """
-    image, patch, mask = (np.round(given[name].transpose(1, 2, 0)).astype(np.uint8) for name in ("image", "crop", "mask"))
+    image, patch, mask = (
+        np.round(given[name].transpose(1, 2, 0)).astype(np.uint8) for name in ("image", "crop", "mask")
+    )
     to_crop = crops.crop_of(given["landmarks_small"], crops.SOURCE, patch.shape[0])
     matrix, size = to_crop.inverse().matrix.astype(np.float32), image.shape[1::-1]
     weight = cv2.warpAffine(np.repeat(mask, 3, 2), matrix, size).astype(np.float32) / 255

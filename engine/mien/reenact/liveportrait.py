@@ -1,0 +1,283 @@
+"""The LivePortrait family: a portrait's keypoints, moved by a driver, redrawn as a crop and pasted back.
+
+Guo et al., LivePortrait: Efficient Portrait Animation with Stitching and Retargeting Control, 2024. Here it follows the
+studio's tracker instead of the public code's landmark networks, takes every driving frame from a crop that holds still
+instead of a clip's mean crop, and keeps the rest of the driver's motion where eyes or lips are retargeted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.bundle import Bundle
+from mien.errors import BundleInvalid, NoFace, SessionError
+from mien.faces import Tracked, Tracker, side_of
+from mien.geometry import Similarity
+from mien.image import Image, check_image, to_image, to_tensor
+from mien.reenact import keypoints, retarget
+from mien.reenact.crops import cut, driving_crop, paste, portrait_crop
+from mien.reenact.following import Follower
+from mien.reenact.keypoints import EYES, LIPS, Head
+from mien.reenact.transfer import Feature, Transfer
+from mien.sessions import Session
+
+Floats = NDArray[np.float64]
+Tensors = Mapping[str, NDArray[np.float32]]
+
+LANDMARKS = 68
+"""The tracker's first landmarks are in the order of Multi-PIE, which the crop rule knows; more follow."""
+
+OPEN_LIPS = 0.03
+"""Below this opening a mouth is closed, and needs no closing."""
+
+EXPRESSION_UNIT = 0.05
+"""How far a keypoint goes in a wide movement of the face."""
+
+SPLITS = np.cumsum([9, 63, 1, 2, 2])
+"""Where rotation, expression, scale, translation, eyes and lips end in a motion's values."""
+
+
+@dataclass(frozen=True, eq=False)
+class LivePortraitMotion:
+    """A driver's head in one frame, float arrays, in pixels of the frame.
+
+    ``rotation``: (3, 3) for points as rows. ``expression``: (21, 3) as the network gives it. ``scale``: (1,) pixels for
+    a unit of the canonical keypoints. ``translation``: (2,) pixels. ``eyes``: (2,) and ``lips``: (1,), how far they are
+    open. ``crop``: (3,) middle and half side of the square that was looked at, pixels. ``extent``: (1,) a quarter of
+    the frame's longer side, by which movements are measured when they are smoothed.
+    """
+
+    rotation: Floats
+    expression: Floats
+    scale: Floats
+    translation: Floats
+    eyes: Floats
+    lips: Floats
+    crop: Floats
+    extent: Floats
+
+    def values(self) -> Floats:
+        """(78,) see `FamilyMotion.values`. The crop is not among them: it holds still, or moves on purpose."""
+        expression, place = self.expression / EXPRESSION_UNIT, self.translation / self.extent
+        parts = (self.rotation, expression, np.log(self.scale), place, self.eyes, self.lips)
+        return np.concatenate([np.ravel(part) for part in parts]).astype(np.float64)
+
+    def with_values(self, values: Floats) -> Self:
+        """The same motion with these values, (78,); the rotation is the nearest to them that is one."""
+        rotation, expression, scale, place, eyes, lips = np.split(np.asarray(values, np.float64), SPLITS)
+        return replace(
+            self,
+            rotation=keypoints.nearest_rotation(rotation.reshape(3, 3)),
+            expression=expression.reshape(21, 3) * EXPRESSION_UNIT,
+            scale=np.exp(scale),
+            translation=place * self.extent,
+            eyes=eyes,
+            lips=lips,
+        )
+
+    def head(self, middle: Floats, unit: float) -> Head:
+        """The head in a crop around ``middle`` (2,) whose half side is ``unit``, both in pixels of the frame."""
+        return Head(self.rotation, self.expression, float(self.scale[0]) / unit, (self.translation - middle) / unit)
+
+
+@dataclass(frozen=True, eq=False)
+class LivePortraitSource:
+    """A portrait, read once.
+
+    ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of its crop to pixels of the image. ``canonical``: (21, 3) and
+    ``head``: its own keypoints, and how they stand; ``points``: (21, 3) where that puts them. ``openings``: of its eyes
+    and lips. ``closing``: (21, 3), moves the points so that the mouth closes; 0 where it is closed. ``appearance``:
+    what the generator is fed of it in every frame.
+    """
+
+    image: Image
+    crop: Similarity
+    canonical: Floats
+    head: Head
+    points: Floats
+    openings: retarget.Openings
+    closing: Floats
+    appearance: Tensors
+
+
+class LivePortrait:
+    """The networks of a LivePortrait bundle and the arithmetic around them; see `Family`.
+
+    Raises BundleInvalid where the bundle lacks a network, the neutral lips or the crop's size; DeviceError,
+    SessionError. A bundle without ``retarget_eye`` and ``retarget_lip`` cannot retarget.
+    """
+
+    name = "liveportrait"
+    motion_type = LivePortraitMotion
+
+    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> None:
+        extra = [role for role in ("retarget_eye", "retarget_lip") if role in bundle.manifest.networks]
+        own = {
+            role: bundle.session(role, device=device, threads=threads, backend=backend)
+            for role in ("motion", "appearance", "generator", *extra)
+        }
+        self._follower = Follower(device, threads, backend)
+        self.sessions: Mapping[str, Session] = {**own, **self._follower.sessions}
+        self.features: frozenset[Feature] = frozenset(
+            ("regions", "retargeting", "lip normalisation") if len(extra) == 2 else ("regions",)
+        )
+        self._neutral = _neutral_lips(bundle)
+        self._side = _crop_side(bundle)
+        self._pixels = side_of(own["motion"])
+        self._fed = frozenset(spec.name for spec in own["generator"].inputs)
+
+    def tracker(self) -> Tracker:
+        """A tracker of its own for one clip or camera, over the studio's networks."""
+        return self._follower.tracker()
+
+    def source(self, image: Image, face: Tracked | None = None) -> LivePortraitSource:
+        """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
+
+        Where its crop reaches beyond the picture it is black. Raises ImageError, and NoFace where there is none.
+        """
+        check_image(image)
+        tracked = face or self.tracker().step(image)
+        if tracked is None:
+            height, width = image.shape[:2]
+            raise NoFace(
+                f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
+                "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
+            )
+        place = portrait_crop(tracked.landmarks[:LANDMARKS], self._side)
+        seen = cut(image, place, self._side)
+        small = cv2.resize(seen, (self._pixels, self._pixels), interpolation=cv2.INTER_AREA)
+        tensor = to_tensor(np.asarray(small, np.uint8))
+        head, canonical = self._read(tensor)
+        points = keypoints.placed(canonical, head)
+        given = self.sessions["appearance"].run({"image": tensor, "source_points": _tensor(points)})
+        appearance = {name: value for name, value in given.items() if name in self._fed}
+        openings = retarget.tracked_openings(tracked.landmarks)
+        closing = self._closing(points, openings)
+        return LivePortraitSource(image.copy(), place, canonical, head, points, openings, closing, appearance)
+
+    def motion(self, frame: Image, tracked: Tracked) -> LivePortraitMotion:
+        """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB. Raises SessionError."""
+        place = driving_crop(tracked, self._pixels)
+        head, _ = self._read(to_tensor(cut(frame, place, self._pixels)))
+        half = self._pixels / 2
+        middle, unit = place.apply((half, half)), place.scale * half
+        seen = retarget.tracked_openings(tracked.landmarks)
+        return LivePortraitMotion(
+            rotation=head.rotation,
+            expression=head.expression,
+            scale=np.array([head.scale * unit]),
+            translation=head.translation * unit + middle,
+            eyes=seen.eyes,
+            lips=np.array([seen.lips]),
+            crop=np.append(middle, unit),
+            extent=np.array([max(frame.shape[:2]) / 4]),
+        )
+
+    def render(
+        self,
+        source: LivePortraitSource,
+        driving: LivePortraitMotion,
+        reference: LivePortraitMotion | None,
+        transfer: Transfer,
+    ) -> Image:
+        """See `Family.render`. Raises MotionError for retargeting without the networks for it, SessionError."""
+        transfer.check(self.name, self.features)
+        points = self.drive(source, driving, reference, transfer)
+        closes = transfer.normalise_lips and transfer.relative and _target_lips(driving, transfer) is None
+        outputs = self.sessions["generator"].run(
+            {
+                **source.appearance,
+                "source_points": _tensor(source.points),
+                "driving_points": _tensor(points),
+                "stitching": np.array([transfer.stitching], np.float32),
+                "offsets": _tensor(source.closing if closes else np.zeros_like(source.points)),
+                "multiplier": np.array([transfer.multiplier], np.float32),
+            }
+        )
+        return paste(source.image, to_image(outputs["image"]), source.crop)
+
+    def drive(
+        self,
+        source: LivePortraitSource,
+        driving: LivePortraitMotion,
+        reference: LivePortraitMotion | None,
+        transfer: Transfer,
+    ) -> Floats:
+        """(21, 3): the portrait's points as the driver moves them, before they are stitched to the shoulders."""
+        head = self._moved(source, driving, reference, transfer)
+        eyes, lips = _target_eyes(driving, transfer), _target_lips(driving, transfer)
+        own, expression, offset = source.openings, head.expression.copy(), np.zeros_like(source.points)
+        if eyes is not None:
+            expression[list(EYES)] = source.head.expression[list(EYES)]
+            offset += self._delta("retarget_eye", retarget.eye_feature(source.points, own.eyes, eyes))
+        if lips is not None:
+            expression[list(LIPS)] = source.head.expression[list(LIPS)]
+            offset += self._delta("retarget_lip", retarget.lip_feature(source.points, own.lips, lips))
+        return keypoints.placed(source.canonical, replace(head, expression=expression)) + offset
+
+    def _moved(
+        self,
+        source: LivePortraitSource,
+        driving: LivePortraitMotion,
+        reference: LivePortraitMotion | None,
+        transfer: Transfer,
+    ) -> Head:
+        if not transfer.relative:
+            return keypoints.absolute(source.head, driving.head(driving.crop[:2], driving.crop[2]), transfer.region)
+        first = driving if reference is None else reference
+        unit = float(first.scale[0]) / source.head.scale if transfer.adapt_scale else float(first.crop[2])
+        still = first.head(first.crop[:2], unit)
+        if reference is None:  # a single picture: only its expression, measured from a mouth at rest
+            neutral = np.zeros_like(self._neutral) if transfer.region == "eyes" else self._neutral
+            still = replace(still, expression=neutral)
+        return keypoints.relative(source.head, driving.head(first.crop[:2], unit), still, transfer.region)
+
+    def _read(self, tensor: NDArray[np.float32]) -> tuple[Head, Floats]:
+        """The head in a crop (1, 3, n, n), and its canonical keypoints (21, 3)."""
+        raw = self.sessions["motion"].run({"image": tensor})
+        out = {name: value[0].astype(np.float64) for name, value in raw.items()}
+        if not all(np.isfinite(value).all() for value in out.values()):
+            raise SessionError("LivePortrait's motion network gave values that are no numbers; its bundle is unsound.")
+        turn = keypoints.rotation_of(out["angles"])
+        return Head(turn, out["expression"], float(out["scale"][0]), out["translation"][:2]), out["keypoints"]
+
+    def _closing(self, points: Floats, own: retarget.Openings) -> Floats:
+        if "lip normalisation" not in self.features or own.lips < OPEN_LIPS:
+            return np.zeros_like(points)
+        return self._delta("retarget_lip", retarget.lip_feature(points, own.lips, 0.0))
+
+    def _delta(self, role: str, feature: NDArray[np.float32]) -> Floats:
+        return np.asarray(self.sessions[role].run({"feature": feature})["delta"][0], np.float64)
+
+
+def _target_eyes(driving: LivePortraitMotion, transfer: Transfer) -> float | None:
+    """The opening that the eyes shall have; the driver's is that of its eye on the picture's left, as in training."""
+    return transfer.eyes if transfer.eyes is not None else float(driving.eyes[0]) if transfer.retarget_eyes else None
+
+
+def _target_lips(driving: LivePortraitMotion, transfer: Transfer) -> float | None:
+    return transfer.lips if transfer.lips is not None else float(driving.lips[0]) if transfer.retarget_lips else None
+
+
+def _tensor(points: Floats) -> NDArray[np.float32]:
+    return points[None].astype(np.float32)
+
+
+def _neutral_lips(bundle: Bundle) -> Floats:
+    neutral = bundle.array("lip_neutral")
+    if neutral.shape != (keypoints.COUNT, 3):
+        raise BundleInvalid(f"'lip_neutral' of the bundle {bundle.place!r} is {neutral.shape}; it has to be (21, 3).")
+    return neutral.astype(np.float64)
+
+
+def _crop_side(bundle: Bundle) -> int:
+    side = bundle.manifest.extra.get("crop")
+    if isinstance(side, bool) or not isinstance(side, int) or side < 2:
+        raise BundleInvalid(f"The bundle {bundle.place!r} gives no side of the crop (extra.crop, pixels): {side!r}.")
+    return side
