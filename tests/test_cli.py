@@ -17,6 +17,7 @@ import typer
 
 from mien import cli
 from mien.commands import demo as demo_module
+from mien.commands import driver as driver_module
 from mien.commands import joining
 from mien.commands import reenact as reenact_module
 from mien.commands.usage import peak_memory, seconds_since_start
@@ -45,7 +46,8 @@ class StandIn:
         self.timings = Stopwatch()
         self.family = SimpleNamespace(sessions={})
 
-    def set_source(self, image: Picture) -> None:
+    def set_source(self, image: Picture, face: object) -> None:
+        type(self).asked["face"] = face
         if image.std() == 0:
             raise NoFace("No face was found in the picture.")
         self._negative = 255 - image
@@ -102,7 +104,15 @@ def test_reenact_writes_the_video_and_reports_it_as_json(
     assert set(report["stage_seconds"]) == {"decode", "process", "encode", "track"}
     assert 0 < report["startup_seconds"] < seconds_since_start()
     assert 10 < report["peak_memory_mb"] <= peak_memory() + 5
-    assert StandIn.asked == {"device": "cpu", "backend": "ort", "threads": 1, "transfer": Transfer(relative=False)}
+    assert StandIn.asked == {
+        "device": "cpu",
+        "backend": "ort",
+        "threads": 1,
+        "transfer": Transfer(relative=False),
+        "smooth": True,
+        "neutral": False,
+        "face": "largest",
+    }
     video = read_video(out)
     assert len(video.images) == 20 and video.rate == Fraction(30000, 1001)
     assert np.abs(video.images[0].astype(int) - (255 - marker(77, 64, 80))).mean() < 6
@@ -242,7 +252,7 @@ def test_a_camera_drives_live_until_it_is_unplugged(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path, portrait: Path, tmp_path: Path
 ) -> None:
     # OpenCV reads a file like a camera; its end is an unplugged camera.
-    monkeypatch.setattr(reenact_module, "open_source", lambda spec: CameraSource(str(clip)))
+    monkeypatch.setattr(driver_module, "open_source", lambda spec: CameraSource(str(clip)))
     assert mien(monkeypatch, "reenact", portrait, "0", "-o", tmp_path / "out.mp4") == VideoError.exit_code
     errors = capsys.readouterr().err
     count = len(read_video(tmp_path / "out.mp4").images)

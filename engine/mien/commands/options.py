@@ -37,6 +37,19 @@ DeghostOption = Annotated[
     bool | None, typer.Option("--deghost/--no-deghost", help="Repair seams, where the bundle can.", show_default=False)
 ]
 FaceOption = Annotated[str, typer.Option("--face", metavar="largest|N", help="Which face, 0 the most prominent.")]
+SourceFaceOption = Annotated[
+    str, typer.Option("--face", metavar="largest|N|all", help="Which of the portrait's faces, 0 the most prominent.")
+]
+EyesOption = Annotated[
+    float | None, typer.Option("--eyes", min=0, max=1, help="Keep the eyes so far open.", show_default=False)
+]
+LipsOption = Annotated[
+    float | None, typer.Option("--lips", min=0, max=1, help="Keep the mouth so far open.", show_default=False)
+]
+SmoothOption = Annotated[
+    Literal["live", "file", "none"],
+    typer.Option("--smooth", help="Steady the motion as it comes; looking at the whole clip first; or not at all."),
+]
 AlignedOption = Annotated[bool, typer.Option("--aligned", help="The pictures are aligned crops already.")]
 DirectionsOption = Annotated[
     list[Path] | None, typer.Option("--directions", help="A file with more to --set; may be given several times.")
@@ -63,6 +76,13 @@ def face_number(word: str) -> int | Literal["largest"]:
     if not (word.isascii() and word.isdigit()):
         raise _wrong("--face", f"{word!r} is neither 'largest' nor a number from 0 on.")
     return int(word)
+
+
+def face_choice(word: str) -> int | Literal["largest", "all"]:
+    """A face by number, the largest one, or all of them. Raises typer.BadParameter."""
+    if word == "all":
+        return "all"
+    return face_number(word)
 
 
 def frame_rate(word: str) -> Fraction:

@@ -1,24 +1,34 @@
-"""A portrait driven by a video, a folder of pictures or a camera: from the files that come in to what goes out."""
+"""A portrait driven by a video, pictures, a camera or a template: from the files that come in to what goes out."""
 
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.commands.driver import Driver, Smooth, is_picture, open_driver
+from mien.commands.still import SUFFIXES as STILL_SUFFIXES
+from mien.commands.still import PictureSink
 from mien.commands.usage import peak_memory, seconds_since_start
-from mien.errors import MienError, NoFace
+from mien.errors import InputError, MienError, NoFace
 from mien.image import load_image
 from mien.reenact import Reenacted, Reenactor
+from mien.reenact.several import Choice
 from mien.reenact.transfer import CHANGES, Transfer
 from mien.stream.pipeline import Progress, Run, run_file, run_live
-from mien.stream.sinks import Sink, open_sink
-from mien.stream.sources import CameraSource, Source, VideoSource, open_source
+from mien.stream.sinks import GIF_SUFFIX, VIDEO_SUFFIXES, Sink, open_sink
+from mien.stream.sources import CameraSource, open_source
+
+FILM_SUFFIXES = (*VIDEO_SUFFIXES, ".avi", ".webm", GIF_SUFFIX)
+"""Sources that are films by their name; whatever else is a file is read as a picture."""
+
+
+Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -26,14 +36,18 @@ class Job:
     """What `mien reenact` was asked to do."""
 
     source: Path
+    """A picture; or a film, a video or a folder of pictures, whose own motion the driver's comes on top of."""
     driving: str
-    """A video, a folder of pictures, or a camera by its number."""
+    """A video, a folder of pictures, one picture, a camera by its number, or a motion template."""
     output: Path
     transfer: Transfer = CHANGES
     bundle: str = "studio"
     device: str = "cpu"
     backend: str = "ort"
     threads: int | None = None
+    face: Choice = "largest"
+    """Which of the source's faces."""
+    smooth: Smooth = "live"
 
 
 @dataclass(frozen=True)
@@ -74,30 +88,66 @@ def reenact(job: Job, progress: Progress | None = None) -> Report:
     An error or Ctrl-C half way leaves what was made so far, and says on stderr where.
     """
     reenactor = Reenactor(
-        job.bundle, device=job.device, backend=job.backend, threads=job.threads, transfer=job.transfer
+        job.bundle,
+        device=job.device,
+        backend=job.backend,
+        threads=job.threads,
+        transfer=job.transfer,
+        smooth=job.smooth == "live",
+        neutral=is_picture(job.driving),
     )
-    portrait = load_image(job.source)
-    reenactor.set_source(portrait)
-    size = (portrait.shape[1], portrait.shape[0])
+    with ExitStack() as stack:
+        portrait, film = open_portrait(job, stack)
+        reenactor.set_source(portrait, job.face)
+        start = time.perf_counter()
+        driver = stack.enter_context(open_driver(job.driving, job.smooth, reenactor.family, portrait, progress))
+        return _drive(job, reenactor, driver, film, (portrait.shape[1], portrait.shape[0]), start, progress)
+
+
+def open_portrait(job: Job, stack: ExitStack) -> tuple[Image, Iterator[Image] | None]:
+    """The source's picture and, where it is a film, those that follow. Raises ImageError, VideoError, InputError."""
+    if not (job.source.is_dir() or job.source.suffix.lower() in FILM_SUFFIXES):
+        return load_image(job.source), None
+    if job.face != "largest":
+        raise InputError(f"{job.source} is a film; only the largest face of a film can be moved, not {job.face!r}.")
+    frames = iter(stack.enter_context(open_source(job.source)))
+    first = next(frames).image
+    return first, (frame.image for frame in frames)
+
+
+def _drive(
+    job: Job,
+    reenactor: Reenactor,
+    driver: Driver,
+    film: Iterator[Image] | None,
+    size: tuple[int, int],
+    start: float,
+    progress: Progress | None,
+) -> Report:
+    """Every frame of the driver, made and written."""
     status: Counter[str] = Counter()
 
-    def step(image: NDArray[np.uint8], seconds: float) -> Reenacted:
-        result = reenactor.step(image, seconds)
+    def step(image: Image, seconds: float) -> Reenacted:
+        if film is not None and status and (picture := next(film, None)) is not None:
+            reenactor.next_source(picture)
+        if driver.motions is None:
+            result = reenactor.step(image, seconds)
+        else:
+            result = reenactor.move(next(driver.motions), seconds)
         status[result.status] += 1
         return result
 
-    start = time.perf_counter()
-    with open_source(job.driving) as driver:
-        sound = job.driving if isinstance(driver, VideoSource) else None
-        sink = open_sink(job.output, size, driver.rate, driver.time_base, sound)
-        with unfinished_work_named(sink), sink:
-            run = (run_live if isinstance(driver, CameraSource) else run_file)(driver, step, sink, progress)
-            if not status["tracked"]:
-                raise NoFace(
-                    f"None of the {run.frames} frames of {job.driving} shows a face that could drive anything."
-                )
-        seconds = time.perf_counter() - start
-        return _report(run, reenactor, driver, sink, size, seconds, dict(status))
+    frames = driver.frames
+    if job.output.suffix.lower() in STILL_SUFFIXES:
+        sink: Sink = PictureSink(job.output)
+    else:
+        sink = open_sink(job.output, size, frames.rate, frames.time_base, job.driving if driver.sound else None)
+    with unfinished_work_named(sink), sink:
+        run = (run_live if isinstance(frames, CameraSource) else run_file)(frames, step, sink, progress)
+        if not status["tracked"]:
+            raise NoFace(f"None of the {run.frames} frames of {job.driving} shows a face that could drive anything.")
+    seconds = time.perf_counter() - start
+    return _report(run, reenactor, str(frames.rate), sink, size, seconds, dict(status))
 
 
 @contextmanager
@@ -114,7 +164,7 @@ def unfinished_work_named(sink: Sink) -> Iterator[None]:
 def _report(
     run: Run,
     reenactor: Reenactor,
-    driver: Source,
+    rate: str,
     sink: Sink,
     size: tuple[int, int],
     seconds: float,
@@ -126,7 +176,7 @@ def _report(
         output=str(sink.result),
         frames=run.frames,
         size=size,
-        rate=str(driver.rate),
+        rate=rate,
         fps=run.frames / seconds,
         seconds=seconds,
         startup_seconds=seconds_since_start() - (time.perf_counter() - run.first_frame),

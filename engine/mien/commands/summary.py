@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mien.commands.batch import BatchReport
     from mien.commands.edit import EditReport
     from mien.commands.reenact import Report
+    from mien.commands.template import TemplateReport
 
 
 def reenact_summary(report: Report, kept: bool) -> str:
@@ -24,6 +25,11 @@ def reenact_summary(report: Report, kept: bool) -> str:
     if lost := report.frames - report.status.get("tracked", 0):
         lines.append(f"{lost} frames without a face in the driver: the last picture was held, then black")
     return "\n".join([*lines, report.output] if kept else lines)
+
+
+def template_summary(report: TemplateReport) -> str:
+    seen = f"{report.frames} frames, {report.seen} of them with a face, in {report.seconds:.2f} s"
+    return f"{seen}; for bundles of the family {report.family}\n{report.output}"
 
 
 def edit_summary(report: EditReport) -> str:

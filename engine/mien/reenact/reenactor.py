@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import Bundle
-from mien.errors import InputError
+from mien.errors import ImageError, InputError
 from mien.faces import OneEuro
-from mien.image import load_image
+from mien.image import check_image, load_image
 from mien.reenact.family import Family, FamilyMotion, open_family
 from mien.reenact.several import Choice, draw_faces, read_faces
 from mien.reenact.transfer import CHANGES, Transfer
@@ -76,6 +76,7 @@ class Reenactor:
         self._tracker = self.family.tracker()
         self._filter = OneEuro(cutoff=4.0, beta=8.0) if smooth else None
         self._sources: tuple[Any, ...] = ()
+        self._portrait = self.family.tracker()
         self.reset()
 
     def set_source(self, image: Image | str | Path, face: Choice = "largest") -> None:
@@ -85,7 +86,22 @@ class Reenactor:
         """
         picture = load_image(image) if isinstance(image, (str, Path)) else image
         self._sources = read_faces(self.family, picture, face)
+        self._portrait.reset()
         self.reset()
+
+    def next_source(self, image: Image) -> None:
+        """The portrait's next picture where it is a film itself; the driver goes on. It has one face, the largest.
+
+        Where no face is seen in it, the last picture that had one stays. Raises ImageError, also for another size than
+        the first one's, InputError before `set_source`, SessionError.
+        """
+        first = self._require_source()
+        check_image(image)
+        if image.shape != first.shape:
+            raise ImageError(f"The portrait's film began with pictures of {first.shape}; now one is {image.shape}.")
+        tracked = self._portrait.step(image)
+        if tracked is not None:
+            self._sources = (self.family.source(image, tracked),)
 
     def reset(self) -> None:
         """Forget the driver: the next frame with a face is the first, and relative motion starts from there."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from mien.reenact.kalman import kalman_smooth
 
 Image = NDArray[np.uint8]
 Array = NDArray[Any]
+M = TypeVar("M", bound=FamilyMotion)
 
 KIND = "a motion template"
 """What the file says that it is."""
@@ -59,11 +60,10 @@ class Template:
                 raise MotionError(f"The motion template's {name!r} has values that are not finite.")
         object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
 
-    def motions(self, family: Family[Any, Any], sample: FamilyMotion) -> Iterator[FamilyMotion | None]:
-        """The family's motion in each frame, None where no face was seen.
+    def check(self, family: Family[Any, Any], sample: FamilyMotion) -> None:
+        """Raises MotionError for a template of another family, or of other networks of this one.
 
-        ``sample`` is any motion that this family has read; the template's have the same parts. Raises MotionError for
-        a template of another family, or of other networks of this one.
+        ``sample`` is any motion that this family has read; the template's have the same parts.
         """
         if self.family != family.name:
             raise MotionError(
@@ -77,11 +77,15 @@ class Template:
                 f"The motion template was recorded with other networks: it has {there} for each frame, and this bundle "
                 f"gives {needed}. Record it again with this bundle."
             )
-        return self._motions(type(sample))
 
-    def smoothed(self, kind: type[FamilyMotion]) -> Template:
-        """The same with each value smoothed over the whole clip; ``kind`` is the family's ``motion_type``."""
-        motions = list(self._motions(kind))
+    def motions(self, kind: type[M]) -> Iterator[M | None]:
+        """The motion in each frame, made as ``kind``, the family's ``motion_type``; None where no face was seen."""
+        for frame, seen in enumerate(self.seen):
+            yield kind(**{name: part[frame] for name, part in self.parts.items()}) if seen else None
+
+    def smoothed(self, kind: type[M]) -> Template:
+        """The template with each value smoothed over the whole clip; ``kind`` is the family's ``motion_type``."""
+        motions = list(self.motions(kind))
         known = [motion for motion in motions if motion is not None]
         if not known:
             return self
@@ -90,10 +94,6 @@ class Template:
         smooth = kalman_smooth(rows, self.seen)
         steady = [m if m is None else m.with_values(row) for m, row in zip(motions, smooth, strict=True)]
         return replace(self, parts=stacked(steady))
-
-    def _motions(self, kind: type[FamilyMotion]) -> Iterator[FamilyMotion | None]:
-        for frame, seen in enumerate(self.seen):
-            yield kind(**{name: part[frame] for name, part in self.parts.items()}) if seen else None
 
     @property
     def durations(self) -> NDArray[np.int64]:
