@@ -95,8 +95,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, channels, height, width = x.shape
-        spread = x.new_zeros(n, channels, height, 2, width, 2)
-        spread[:, :, :, 0, :, 0] = x
+        spread = F.pad(x.reshape(n, channels, height, 1, width, 1), (0, 1, 0, 0, 0, 1))
         padded = F.pad(spread.reshape(n, channels, 2 * height, 2 * width), (*self.padding, *self.padding))
         return F.conv2d(padded, self.kernel.flip(0, 1).expand(channels, 1, -1, -1), groups=channels)
 
