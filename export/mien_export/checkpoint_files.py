@@ -50,7 +50,7 @@ def check_container(path: Path) -> None:
     if head.lstrip()[:1] == b"<":
         raise CheckpointError(f"{path} is a web page and no checkpoint: the download wants to be confirmed. {AGAIN}")
     if head.isascii() and all(character.isprintable() or character.isspace() for character in head.decode()):
-        raise CheckpointError(f"{path} is a text file and no checkpoint.")
+        raise CheckpointError(f"{path} is a text file and cannot be read as a checkpoint.")
     # torch would unpack the one to disk, and hand the other to its compiler.
     if tarfile.is_tarfile(path):
         raise CheckpointError(f"{path} is a tar archive; mien reads the checkpoint inside. Unpack it first.")

@@ -1,0 +1,64 @@
+"""How near a cheaper version of a network comes to the float32 one: PSNR of its outputs on real feeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.errors import MienError
+from mien.sessions import OrtSession
+from mien.sessions.base import Array
+
+Feeds = Mapping[str, Array]
+
+
+class PrecisionError(MienError):
+    """A network cannot be made, or does not work, in the asked precision."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """One output beside float32's, over all feeds."""
+
+    name: str
+    psnr: float
+    """Decibels, the peak being the spread (largest - smallest) of the float32 output; infinite for equal outputs."""
+    largest: float
+    """Largest absolute difference, as a share of that spread."""
+
+
+def fidelity(reference: bytes, cheaper: bytes, feeds: Iterable[Feeds]) -> tuple[Fidelity, ...]:
+    """Run both networks with ONNX Runtime on the CPU and compare every output.
+
+    Raises PrecisionError for outputs that are not finite where float32's are, and when there is no feed.
+    """
+    first, second = OrtSession(reference), OrtSession(cheaper)
+    rows: dict[str, list[tuple[Array, Array]]] = {}
+    for feed in feeds:
+        truth, found = first.run(feed), second.run(feed)
+        for name in truth:
+            rows.setdefault(name, []).append((truth[name].astype(np.float64), found[name].astype(np.float64)))
+    first.close()
+    second.close()
+    if not rows:
+        raise PrecisionError("Nothing was fed to the networks that were to be compared; at least one feed is needed.")
+    return tuple(_of_output(name, pairs) for name, pairs in rows.items())
+
+
+def _of_output(name: str, pairs: list[tuple[Array, Array]]) -> Fidelity:
+    truth = np.concatenate([pair[0].ravel() for pair in pairs])
+    found = np.concatenate([pair[1].ravel() for pair in pairs])
+    broken = np.isfinite(truth) & ~np.isfinite(found)
+    if broken.any():
+        raise PrecisionError(
+            f"The output {name!r} has {int(broken.sum())} of {truth.size} values that are not finite, where float32's "
+            "are: some layer leaves the range of the precision. Keep it in float32 (`overflowing` finds such layers)."
+        )
+    distance = np.abs(truth - found)
+    error = float(np.mean(distance**2))
+    spread = float(np.ptp(truth)) or float(np.abs(truth).max()) or 1.0
+    psnr = math.inf if error == 0 else 20 * math.log10(spread) - 10 * math.log10(error)
+    return Fidelity(name, psnr, float(distance.max()) / spread)
