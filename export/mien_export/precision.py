@@ -31,7 +31,8 @@ def to_half(model: bytes, keep: frozenset[str] = frozenset()) -> bytes:
     """The network with weights and activations in float16.
 
     ``keep``: tensors that stay float32, and with them the nodes that make or read them, beyond what `float32_rules`
-    says; for example what `overflowing` finds. Raises PrecisionError for a graph with branches, loops or functions, and for unknown names in ``keep``.
+    says; for example what `overflowing` finds. Raises PrecisionError for a graph with branches, loops or functions, and
+    for unknown names in ``keep``.
     """
     proto = with_plain_constants(onnx.load_from_string(model))
     unknown = keep - {name for node in proto.graph.node for name in (*node.input, *node.output)}
