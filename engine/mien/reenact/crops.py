@@ -168,7 +168,7 @@ def paste_mask(size: int) -> NDArray[np.uint8]:
 def paste(picture: Image, patch: Image, place: Similarity) -> Image:
     """A new picture: ``patch`` (S, S, 3), whose pixels ``place`` maps to those of ``picture``, in it by `paste_mask`.
 
-    Outside of the patch every byte stays. The patch may reach beyond the picture.
+    More than one of its pixels away from the patch every byte stays. The patch may reach beyond the picture.
     """
     size = patch.shape[0]
     mask = paste_mask(size)
@@ -179,6 +179,9 @@ def paste(picture: Image, patch: Image, place: Similarity) -> Image:
         patch, mask = (
             np.asarray(cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA), np.uint8) for one in (patch, mask)
         )
+    # The mask's last row and column are above 0; beyond them it goes down by one step more and not at once.
+    patch = np.asarray(cv2.copyMakeBorder(patch, 0, 1, 0, 1, cv2.BORDER_REPLICATE), np.uint8)
+    mask = np.asarray(cv2.copyMakeBorder(mask, 0, 1, 0, 1, cv2.BORDER_CONSTANT, value=(0,)), np.uint8)
     return kernels.blend(picture, patch, mask, place.matrix)
 
 
