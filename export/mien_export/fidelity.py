@@ -25,9 +25,9 @@ class Fidelity:
 
     name: str
     psnr: float
-    """Decibels, the peak being the spread (largest - smallest) of the float32 output; infinite for equal outputs."""
+    """Decibels, the peak being the largest absolute value of the float32 output; infinite for equal outputs."""
     largest: float
-    """Largest absolute difference, as a share of that spread."""
+    """Largest absolute difference, as a share of that peak."""
 
 
 def fidelity(reference: bytes, cheaper: bytes, feeds: Iterable[Feeds]) -> tuple[Fidelity, ...]:
@@ -40,7 +40,10 @@ def fidelity(reference: bytes, cheaper: bytes, feeds: Iterable[Feeds]) -> tuple[
     for feed in feeds:
         truth, found = first.run(feed), second.run(feed)
         for name in truth:
-            rows.setdefault(name, []).append((truth[name].astype(np.float64), found[name].astype(np.float64)))
+            pair = (truth[name], found[name])
+            if truth[name].dtype.kind != "f":  # labels have no distance; one either is the same or is not
+                pair = (np.zeros(truth[name].shape), truth[name] != found[name])
+            rows.setdefault(name, []).append((pair[0].astype(np.float64), pair[1].astype(np.float64)))
     first.close()
     second.close()
     if not rows:
@@ -59,6 +62,6 @@ def _of_output(name: str, pairs: list[tuple[Array, Array]]) -> Fidelity:
         )
     distance = np.abs(truth - found)
     error = float(np.mean(distance**2))
-    spread = float(np.ptp(truth)) or float(np.abs(truth).max()) or 1.0
-    psnr = math.inf if error == 0 else 20 * math.log10(spread) - 10 * math.log10(error)
-    return Fidelity(name, psnr, float(distance.max()) / spread)
+    peak = float(np.abs(truth).max()) or 1.0
+    psnr = math.inf if error == 0 else 20 * math.log10(peak) - 10 * math.log10(error)
+    return Fidelity(name, psnr, float(distance.max()) / peak)
