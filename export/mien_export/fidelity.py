@@ -21,7 +21,7 @@ class PrecisionError(MienError):
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One output beside float32's, over all feeds."""
+    """One output beside float32's, over all feeds. Of labels (whole numbers, truth values) each is right or wrong."""
 
     name: str
     psnr: float
@@ -60,8 +60,9 @@ def _of_output(name: str, pairs: list[tuple[Array, Array]]) -> Fidelity:
             f"The output {name!r} has {int(broken.sum())} of {truth.size} values that are not finite, where float32's "
             "are: some layer leaves the range of the precision. Keep it in float32 (`overflowing` finds such layers)."
         )
-    distance = np.abs(truth - found)
+    labels = truth.dtype.kind != "f"
+    distance = (truth != found).astype(np.float64) if labels else np.abs(truth.astype(np.float64) - found)
     error = float(np.mean(distance**2))
-    peak = float(np.abs(truth).max()) or 1.0
+    peak = 1.0 if labels else float(np.abs(truth).max()) or 1.0
     psnr = math.inf if error == 0 else 20 * math.log10(peak) - 10 * math.log10(error)
     return Fidelity(name, psnr, float(distance.max()) / peak)

@@ -13,14 +13,18 @@ SIDE, WIDE = 32, 16
 
 
 def graph(
-    nodes: list[onnx.NodeProto], inputs: dict[str, list[int | str]], outputs: list[str], **weights: NDArray[np.generic]
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, list[int | str]],
+    outputs: list[str],
+    kind: int = TensorProto.FLOAT,
+    **weights: NDArray[np.generic],
 ) -> bytes:
-    """Float32 inputs and outputs; the shapes of the outputs are left to be inferred."""
+    """Float32 inputs, outputs of ``kind``; the shapes of the outputs are left to be inferred."""
     proto = helper.make_graph(
         nodes,
         "small",
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [helper.make_tensor_value_info(name, kind, None) for name in outputs],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     opset = [helper.make_opsetid("", OPSET)]

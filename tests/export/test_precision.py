@@ -71,6 +71,16 @@ def test_a_wrong_network_has_a_low_psnr() -> None:
     assert same.psnr == np.inf and same.largest == 0
 
 
+def test_labels_are_right_or_wrong() -> None:
+    def above(limit: float) -> bytes:
+        nodes = [node("Greater", "x limit", "is"), node("Cast", "is", "y", to=TensorProto.UINT8)]
+        return graph(nodes, {"x": [100]}, ["y"], limit=np.array(limit, np.float32), kind=TensorProto.UINT8)
+
+    feeds = {"x": np.arange(100, dtype=np.float32)}
+    (row,) = fidelity(above(49.5), above(59.5), [feeds])
+    assert row.psnr == pytest.approx(10) and row.largest == 1
+
+
 def loud() -> bytes:
     """The middle tensor reaches 80,000 for an input of 4."""
     weights = {"up": np.full((3, 3, 1, 1), 2e4, np.float32), "down": np.full((3, 3, 1, 1), 1e-4, np.float32)}
