@@ -86,6 +86,25 @@ def test_absolute_transfer_takes_the_drivers_pose_and_keeps_the_sources_place(mo
     np.testing.assert_allclose(moved.place, source.place)
 
 
+def test_of_a_driver_whose_neutral_face_is_unknown_only_the_expression_is_taken(model: PointModel) -> None:
+    source, driver = motion_at(model), motion_at(model, pose=(0.5, 0.1, 0), place=(300, 200, 3), expression=(0.2, 9, 0))
+    moved = model.express(source, driver)
+    np.testing.assert_allclose(moved.expression, [0.5, 1, 0.1], atol=1e-6)
+    np.testing.assert_allclose(moved.pose, source.pose)
+    np.testing.assert_allclose(moved.place, source.place)
+
+
+def test_a_motion_is_its_values_and_they_are_of_one_size(model: PointModel) -> None:
+    motion = motion_at(model, place=(800, 500, np.log(20)))
+    values = motion.values()
+    assert values.shape == (3 + 3 + VALUES + 2 * LANDMARKS,) and np.abs(values).max() < 10
+    again = motion_at(model).with_values(values)
+    for name in ("pose", "place", "expression", "landmarks"):
+        part = getattr(again, name)
+        assert part.dtype == np.float32
+        np.testing.assert_allclose(part, getattr(motion, name), rtol=1e-5)
+
+
 def test_openings_fill_the_rings() -> None:
     points = np.zeros((LANDMARKS, 3), np.float32)
     mouth, eye = (range(60, 68), range(80, 88)), (range(36, 42), range(68, 74))

@@ -12,6 +12,7 @@ import mien
 from mien.errors import ImageError, InputError, NoFace
 from mien.image import load_image
 from mien.reenact.reenactor import HOLD_SECONDS, Reenactor
+from mien.reenact.transfer import Transfer
 from mien.stream.sources import open_source
 
 DEMO = Path(mien.__file__).parent / "bundles" / "studio" / "demo"
@@ -129,6 +130,74 @@ def test_a_lost_face_holds_the_last_picture_then_black_then_returns(reenactor: R
     assert blank.status == "blank" and not blank.image.any()
     again = [reenactor.step(frames[21], HOLD_SECONDS + 0.3 + 0.04 * k).status for k in range(12)]
     assert again[-1] == "tracked"
+
+
+def test_calibrating_takes_the_next_frame_for_the_portrait_as_it_is(
+    reenactor: Reenactor, portrait: Image, frames: list[Image]
+) -> None:
+    first = reenactor.step(frames[39]).image
+    reenactor.step(frames[0])
+    reenactor.calibrate()
+    np.testing.assert_array_equal(reenactor.step(frames[39]).image, first)
+    moved = reenactor.step(frames[20]).image
+    reenactor.calibrate()
+    assert reenactor.step(MARKER).status == "held"
+    recalibrated = reenactor.step(frames[20]).image
+    assert decibel(recalibrated, portrait) > decibel(moved, portrait) + 3
+
+
+def test_the_transfer_may_change_at_any_time(shared: Reenactor, portrait: Image, frames: list[Image]) -> None:
+    reenactor = Reenactor(shared.family, smooth=False)
+    reenactor.set_source(portrait)
+    reenactor.step(frames[0])
+    full = reenactor.step(frames[39]).image
+    errors = []
+    for multiplier in (0.0, 0.5, 1.0):
+        reenactor.transfer = Transfer(multiplier=multiplier)
+        errors.append(np.abs(reenactor.step(frames[39]).image.astype(int) - full).mean())
+    assert errors[0] > errors[1] > errors[2] == 0
+    reenactor.transfer = Transfer(relative=False)
+    assert np.abs(reenactor.step(frames[39]).image.astype(int) - full).mean() > 1
+
+
+def test_of_a_single_picture_only_the_expression_is_taken(
+    shared: Reenactor, portrait: Image, frames: list[Image]
+) -> None:
+    """The same expression, turned and moved or not, gives nearly the same; as a first frame it would give nothing."""
+    plain, single = Reenactor(shared.family, smooth=False), Reenactor(shared.family, smooth=False, neutral=True)
+    for reenactor in (plain, single):
+        reenactor.set_source(portrait)
+    smiling = single.step(frames[39]).image
+    shifted = single.step(np.roll(frames[39], (20, -30), (0, 1))).image
+    assert decibel(smiling, portrait) < decibel(plain.step(frames[39]).image, portrait) - 3
+    assert decibel(smiling, shifted) > decibel(smiling, portrait) + 3
+
+
+def test_a_portrait_that_is_a_film_itself_moves_on_and_holds_where_its_face_is_lost(
+    shared: Reenactor, frames: list[Image]
+) -> None:
+    reenactor = Reenactor(shared.family, smooth=False)
+    with pytest.raises(InputError, match="set_source"):
+        reenactor.next_source(frames[0])
+    reenactor.set_source(frames[0])
+    reenactor.step(frames[0])
+    reenactor.next_source(frames[39])
+    own = reenactor.step(frames[0]).image
+    assert decibel(own, frames[39]) > 30 > decibel(own, frames[0])
+    reenactor.next_source(np.full_like(frames[0], 90))
+    np.testing.assert_array_equal(reenactor.step(frames[0]).image, own)
+    with pytest.raises(ImageError, match="film began with"):
+        reenactor.next_source(frames[0][:-10])
+
+
+def test_two_sources_of_different_size_one_after_the_other(
+    reenactor: Reenactor, portrait: Image, frames: list[Image]
+) -> None:
+    for side in (0, 33):
+        wider = np.pad(portrait, ((0, 0), (0, side), (0, 0)), mode="edge")
+        reenactor.set_source(wider)
+        assert reenactor.step(MARKER).image.shape == wider.shape
+        assert reenactor.step(frames[0]).image.shape == wider.shape
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

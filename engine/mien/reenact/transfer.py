@@ -66,9 +66,9 @@ class Transfer:
         """
         missing = sorted(self.features - set(has))
         if missing:
-            there = ", ".join(sorted(has)) or "relative and absolute motion of the whole face and the multiplier only"
+            there = ", ".join(sorted(has)) or "only relative and absolute motion of the whole face, and the multiplier"
             raise MotionError(
-                f"{' and '.join(missing).capitalize()}: asked for, but the family {family!r} lacks it. It has: {there}."
+                f"Asked for: {' and '.join(missing)}. The family {family!r} cannot do that; it has: {there}."
             )
 
 
