@@ -26,7 +26,7 @@ HEAD_CM = 32.0
 
 DRIVING_CM = 31.0
 DRIVING_UP_CM = 1.0
-"""LivePortrait's driving crop on the head, and how far it lies above the tracker's: what its rule gives on most faces."""
+"""LivePortrait's driving crop on the head, and how far above the tracker's: about what its rule gives on most faces."""
 
 RAMP = 16
 """Pixels over which the mask rises from the crop's edge."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mien.bundle import Bundle
-from mien.errors import BundleInvalid, NoFace, SessionError
+from mien.errors import BundleInvalid, MotionError, NoFace, SessionError
 from mien.faces import Tracked, Tracker, side_of
 from mien.geometry import Similarity
 from mien.image import Image, check_image, to_image, to_tensor
@@ -24,6 +23,7 @@ from mien.reenact import keypoints, retarget
 from mien.reenact.crops import cut, driving_crop, paste, portrait_crop
 from mien.reenact.following import Follower
 from mien.reenact.keypoints import EYES, LIPS, Head
+from mien.reenact.liveportrait_motion import LivePortraitMotion
 from mien.reenact.transfer import Feature, Transfer
 from mien.sessions import Session
 
@@ -36,55 +36,6 @@ LANDMARKS = 68
 OPEN_LIPS = 0.03
 """Below this opening a mouth is closed, and needs no closing."""
 
-EXPRESSION_UNIT = 0.05
-"""How far a keypoint goes in a wide movement of the face."""
-
-SPLITS = np.cumsum([9, 63, 1, 2, 2])
-"""Where rotation, expression, scale, translation, eyes and lips end in a motion's values."""
-
-
-@dataclass(frozen=True, eq=False)
-class LivePortraitMotion:
-    """A driver's head in one frame, float arrays, in pixels of the frame.
-
-    ``rotation``: (3, 3) for points as rows. ``expression``: (21, 3) as the network gives it. ``scale``: (1,) pixels for
-    a unit of the canonical keypoints. ``translation``: (2,) pixels. ``eyes``: (2,) and ``lips``: (1,), how far they are
-    open. ``crop``: (3,) middle and half side of the square that was looked at, pixels. ``extent``: (1,) a quarter of
-    the frame's longer side, by which movements are measured when they are smoothed.
-    """
-
-    rotation: Floats
-    expression: Floats
-    scale: Floats
-    translation: Floats
-    eyes: Floats
-    lips: Floats
-    crop: Floats
-    extent: Floats
-
-    def values(self) -> Floats:
-        """(78,) see `FamilyMotion.values`. The crop is not among them: it holds still, or moves on purpose."""
-        expression, place = self.expression / EXPRESSION_UNIT, self.translation / self.extent
-        parts = (self.rotation, expression, np.log(self.scale), place, self.eyes, self.lips)
-        return np.concatenate([np.ravel(part) for part in parts]).astype(np.float64)
-
-    def with_values(self, values: Floats) -> Self:
-        """The same motion with these values, (78,); the rotation is the nearest to them that is one."""
-        rotation, expression, scale, place, eyes, lips = np.split(np.asarray(values, np.float64), SPLITS)
-        return replace(
-            self,
-            rotation=keypoints.nearest_rotation(rotation.reshape(3, 3)),
-            expression=expression.reshape(21, 3) * EXPRESSION_UNIT,
-            scale=np.exp(scale),
-            translation=place * self.extent,
-            eyes=eyes,
-            lips=lips,
-        )
-
-    def head(self, middle: Floats, unit: float) -> Head:
-        """The head in a crop around ``middle`` (2,) whose half side is ``unit``, both in pixels of the frame."""
-        return Head(self.rotation, self.expression, float(self.scale[0]) / unit, (self.translation - middle) / unit)
-
 
 @dataclass(frozen=True, eq=False)
 class LivePortraitSource:
@@ -92,8 +43,8 @@ class LivePortraitSource:
 
     ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of its crop to pixels of the image. ``canonical``: (21, 3) and
     ``head``: its own keypoints, and how they stand; ``points``: (21, 3) where that puts them. ``openings``: of its eyes
-    and lips. ``closing``: (21, 3), moves the points so that the mouth closes; 0 where it is closed. ``appearance``:
-    what the generator is fed of it in every frame.
+    and lips, None where they could not be measured. ``closing``: (21, 3), moves the points so that the mouth closes; 0
+    where it is closed. ``appearance``: what the generator is fed of it in every frame.
     """
 
     image: Image
@@ -101,7 +52,7 @@ class LivePortraitSource:
     canonical: Floats
     head: Head
     points: Floats
-    openings: retarget.Openings
+    openings: retarget.Openings | None
     closing: Floats
     appearance: Tensors
 
@@ -136,20 +87,32 @@ class LivePortrait:
         """A tracker of its own for one clip or camera, over the studio's networks."""
         return self._follower.tracker()
 
-    def source(self, image: Image, face: Tracked | None = None) -> LivePortraitSource:
+    def source(
+        self, image: Image, face: Tracked | None = None, landmarks: ArrayLike | None = None
+    ) -> LivePortraitSource:
         """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
 
-        Where its crop reaches beyond the picture it is black. Raises ImageError, and NoFace where there is none.
+        ``landmarks``: (N, 2) in pixels, of a face that was found otherwise; 203, 106, 101, 68 or 5. Openings can be
+        measured on 203 and 68 of them. Where the crop reaches beyond the picture it is black. Raises ImageError,
+        InputError for other landmarks, and NoFace where there is none.
         """
         check_image(image)
-        tracked = face or self.tracker().step(image)
+        if landmarks is None:
+            seen = (face or self._found(image)).landmarks
+            return self._source(image, portrait_crop(seen[:LANDMARKS], self._side), retarget.tracked_openings(seen))
+        return self._source(image, portrait_crop(landmarks, self._side), retarget.openings_by_count(landmarks))
+
+    def _found(self, image: Image) -> Tracked:
+        tracked = self.tracker().step(image)
         if tracked is None:
             height, width = image.shape[:2]
             raise NoFace(
                 f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
                 "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
             )
-        place = portrait_crop(tracked.landmarks[:LANDMARKS], self._side)
+        return tracked
+
+    def _source(self, image: Image, place: Similarity, openings: retarget.Openings | None) -> LivePortraitSource:
         seen = cut(image, place, self._side)
         small = cv2.resize(seen, (self._pixels, self._pixels), interpolation=cv2.INTER_AREA)
         tensor = to_tensor(np.asarray(small, np.uint8))
@@ -157,7 +120,6 @@ class LivePortrait:
         points = keypoints.placed(canonical, head)
         given = self.sessions["appearance"].run({"image": tensor, "source_points": _tensor(points)})
         appearance = {name: value for name, value in given.items() if name in self._fed}
-        openings = retarget.tracked_openings(tracked.landmarks)
         closing = self._closing(points, openings)
         return LivePortraitSource(image.copy(), place, canonical, head, points, openings, closing, appearance)
 
@@ -190,6 +152,8 @@ class LivePortrait:
         transfer.check(self.name, self.features)
         points = self.drive(source, driving, reference, transfer)
         closes = transfer.normalise_lips and transfer.relative and _target_lips(driving, transfer) is None
+        if closes:
+            _known(source)
         outputs = self.sessions["generator"].run(
             {
                 **source.appearance,
@@ -212,7 +176,9 @@ class LivePortrait:
         """(21, 3): the portrait's points as the driver moves them, before they are stitched to the shoulders."""
         head = self._moved(source, driving, reference, transfer)
         eyes, lips = _target_eyes(driving, transfer), _target_lips(driving, transfer)
-        own, expression, offset = source.openings, head.expression.copy(), np.zeros_like(source.points)
+        if eyes is None and lips is None:
+            return keypoints.placed(source.canonical, head)
+        own, expression, offset = _known(source), head.expression.copy(), np.zeros_like(source.points)
         if eyes is not None:
             expression[list(EYES)] = source.head.expression[list(EYES)]
             offset += self._delta("retarget_eye", retarget.eye_feature(source.points, own.eyes, eyes))
@@ -247,8 +213,8 @@ class LivePortrait:
         turn = keypoints.rotation_of(out["angles"])
         return Head(turn, out["expression"], float(out["scale"][0]), out["translation"][:2]), out["keypoints"]
 
-    def _closing(self, points: Floats, own: retarget.Openings) -> Floats:
-        if "lip normalisation" not in self.features or own.lips < OPEN_LIPS:
+    def _closing(self, points: Floats, own: retarget.Openings | None) -> Floats:
+        if "lip normalisation" not in self.features or own is None or own.lips < OPEN_LIPS:
             return np.zeros_like(points)
         return self._delta("retarget_lip", retarget.lip_feature(points, own.lips, 0.0))
 
@@ -263,6 +229,15 @@ def _target_eyes(driving: LivePortraitMotion, transfer: Transfer) -> float | Non
 
 def _target_lips(driving: LivePortraitMotion, transfer: Transfer) -> float | None:
     return transfer.lips if transfer.lips is not None else float(driving.lips[0]) if transfer.retarget_lips else None
+
+
+def _known(source: LivePortraitSource) -> retarget.Openings:
+    if source.openings is None:
+        raise MotionError(
+            "Retargeting was asked for, but how far the portrait's eyes and lips are open cannot be measured on the "
+            "landmarks it was read with. Give 203 or 68, or none."
+        )
+    return source.openings
 
 
 def _tensor(points: Floats) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ TINY = 1e-6
 """Pixels, added to the width of an eye or mouth."""
 
 PARABOLA = 9 / 8
-"""68 landmarks have no middle of a lid, but points at a third and two thirds: there a parabola has 8/9 of its height."""
+"""68 landmarks have points at a third and two thirds of a lid: there a parabola has 8/9 of its height."""
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -58,6 +58,13 @@ def openings_of_68(landmarks: ArrayLike) -> Openings:
     whole = np.concatenate([points, lids])
     seen = _measured(whole, ((68, 69), (36, 39), (70, 71), (42, 45), (62, 66), (48, 54)))
     return Openings(seen.eyes * PARABOLA, seen.lips)
+
+
+def openings_by_count(landmarks: ArrayLike) -> Openings | None:
+    """The ratios from 203 or 68 landmarks (N, 2), told by their number; None for others."""
+    measures = {203: openings, 68: openings_of_68}
+    count = len(np.asarray(landmarks))
+    return measures[count](landmarks) if count in measures else None
 
 
 def eye_feature(points: ArrayLike, own: ArrayLike, target: float) -> NDArray[np.float32]:
