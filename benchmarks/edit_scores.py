@@ -79,7 +79,7 @@ class Judges:
             Lpips(lpips) if lpips else None,
             Inception(inception) if inception else None,
             identity[0] if identity else None,
-            {path.name: file_hash(path) for path in (lpips, inception) if path}
+            {name: file_hash(path) for name, path in (("lpips", lpips), ("inception", inception)) if path}
             | ({"identity": identity[1]} if identity else {}),
         )
 

@@ -223,6 +223,23 @@ def test_what_was_measured_is_not_measured_again(
     assert counted.since() == (1, len(METHODS))
 
 
+def test_another_judge_sees_every_picture_again(bundle: Bundle, tmp_path: Path) -> None:
+    job = Job(folder(tmp_path / "in", one=FLAT), (bundle,), {}, tmp_path / "o")
+    assert run(job).rows["inversion, psp"]["identity"] is None
+    judge = identity_bundle(tmp_path / "judge.zip")
+    assert run(replace(job, identity=judge)).rows["inversion, psp"]["identity"] == pytest.approx(1, abs=1e-4)
+
+
+def test_a_picture_that_comes_onto_the_sheet_later_is_drawn(bundle: Bundle, tmp_path: Path) -> None:
+    faces = folder(tmp_path / "in", **{f"p{index}": halves(20 * index, 20 * index) for index in range(9)})
+    job = Job(faces, (bundle,), {}, tmp_path / "o")
+    run(job)
+    (faces / "p0.png").unlink()
+    run(job)
+    sheet = load_image(tmp_path / "o" / "edit_quality.png")
+    np.testing.assert_array_equal(sheet[24 :: 2 * CELL, 0, 0], [20 * index for index in range(1, 9)])
+
+
 def test_a_damaged_memory_is_measured_again(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
     job = Job(folder(tmp_path / "in", one=FLAT), (bundle,), {}, tmp_path / "o")
