@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MotionError
-from mien.reenact.liveportrait import LivePortraitMotion
+from mien.reenact.liveportrait_motion import LivePortraitMotion
 from mien.reenact.templates import Template, stacked
 
 MOST_BYTES = 1 << 30

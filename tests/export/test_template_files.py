@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from mien.commands.motion_files import read_template
 from mien.errors import MotionError
 from mien.geometry import rotation
-from mien.reenact.liveportrait import LivePortraitMotion
+from mien.reenact.liveportrait_motion import LivePortraitMotion
 from mien_export.convert_template import convert_template
 from mien_export.template_files import StoredArray, Unpickler, read_liveportrait_template, read_pickle
 

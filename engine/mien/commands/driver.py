@@ -56,24 +56,34 @@ def open_driver(
             yield Driver(times, _motions(template, smooth, family))
         return
     with open_source(driving) as frames:
-        if smooth != "file":
+        if smooth == "file":
+            _check_end(frames)
+            yield Driver(frames, _whole_clip(driving, family, progress))
+        else:
             yield Driver(frames)
-            return
-        template = record(family, frames, progress)
+
+
+def _whole_clip(driving: str, family: Family[Any, Any], progress: Progress | None) -> Iterator[FamilyMotion | None]:
+    """The smoothed motion of a clip, which is gone through once when the first is asked for."""
     with open_source(driving) as frames:
-        yield Driver(frames, _motions(template, smooth, family))
+        template = record(family, frames, progress)
+    yield from _motions(template, "file", family)
 
 
 def record(family: Family[Any, Any], frames: Source, progress: Progress | None = None) -> Template:
     """The motion of the face in a clip. Raises MotionError for a camera, which has no end, and NoFace, VideoError."""
-    if isinstance(frames, CameraSource):
-        raise MotionError("A camera has no end, so its motion is not known beforehand. Record it as a video first.")
+    _check_end(frames)
     recorder = Recorder(family)
     for frame in frames:
         recorder.add(frame.image, frame.index if frame.pts is None else frame.pts)
         if progress is not None:
             progress(frame.index + 1, frames.frame_count)
     return recorder.finish(frames.rate, frames.time_base)
+
+
+def _check_end(frames: Source) -> None:
+    if isinstance(frames, CameraSource):
+        raise MotionError("A camera has no end, so its motion is not known beforehand. Record it as a video first.")
 
 
 def _motions(template: Template, smooth: Smooth, family: Family[Any, Any]) -> Iterator[FamilyMotion | None]:
