@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from benchmarks import edit_quality
 from benchmarks.edit_quality import Job, run
-from benchmarks.edit_report import COLUMNS, summary
-from benchmarks.edit_scores import CELL, Comparison, Judges, Memory, Shown
+from benchmarks.edit_report import COLUMNS
+from benchmarks.edit_scores import CELL
 from mien.bundle import Bundle, NetworkSpec, Parity, TensorInfo, write_bundle
 from mien.editing.editor import Editor
 from mien.editing.methods import METHODS
@@ -136,22 +136,6 @@ def test_identity_by_another_bundle(bundle: Bundle, tmp_path: Path) -> None:
     assert not any(note.startswith("Identity") for note in report.notes)
 
 
-def test_one_changed_pixel_outside_the_mask_is_seen() -> None:
-    original, mask = halves(), np.zeros((SIDE, SIDE), np.uint8)
-    mask[:16] = 1
-    result = original.copy()
-    result[:16] += 9
-    whole = Comparison(Judges(), original).score(Shown(result, mask), drawn=False)
-    assert (whole.changed, whole.mae_outside, whole.masked) == (0, 0, 0.25)
-    assert whole.mae == pytest.approx(0.25 * 9 * STEP)
-    result[40, 3, 2] += 1
-    torn = Comparison(Judges(), original).score(Shown(result, mask), drawn=False)
-    assert torn.changed == pytest.approx(1 / (48 * SIDE))
-    assert torn.mae_outside == pytest.approx(STEP / (3 * 48 * SIDE))
-    everywhere = Comparison(Judges(), original).score(Shown(result, mask + 1), drawn=False)
-    assert np.isnan(everywhere.changed) and np.isnan(everywhere.mae_outside)
-
-
 def test_a_picture_of_noise_is_compared_pixel_by_pixel(bundle: Bundle, tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
     face = edit_quality.Face(Editor(bundle, threads=1), noise)
@@ -159,23 +143,6 @@ def test_a_picture_of_noise_is_compared_pixel_by_pixel(bundle: Bundle, tmp_path:
     shown = face.edited(SMILE, "diffcam", deghost=True)
     assert shown.mask is not None and (shown.mask == 0).any() and (shown.image != noise).any()
     np.testing.assert_array_equal(shown.image[shown.mask == 0], noise[shown.mask == 0])
-
-
-def test_lpips_and_fid_are_asked_about_the_right_pictures() -> None:
-    def first(one: Image, other: Image) -> float:
-        return float(one[0, 0, 0]) - float(other[0, 0, 0])
-
-    def corners(image: Image) -> NDArray[np.float32]:
-        return image[[0, 0], [0, -1], 0].astype(np.float32)
-
-    judges = Judges(first, corners)
-    pairs = [(halves(10, 20), halves(13, 24)), (halves(30, 60), halves(33, 64))]
-    scores = [Comparison(judges, one).score(Shown(other), drawn=False) for one, other in pairs]
-    originals = [Comparison(judges, one).score(Shown(one), drawn=False) for one, _ in pairs]
-    row = summary(scores, originals)
-    assert row["LPIPS"] == -3
-    assert row["FID"] == pytest.approx(3**2 + 4**2)
-    assert summary(scores[:1], originals[:1])["FID"] is None
 
 
 class Counted:
@@ -249,18 +216,6 @@ def test_a_damaged_memory_is_measured_again(bundle: Bundle, tmp_path: Path, monk
         place.write_bytes(place.read_bytes()[:100])
     assert run(job).rows["inversion, psp"]["MAE"] == first.rows["inversion, psp"]["MAE"]
     assert counted.since() == (1, 0)
-
-
-def test_a_score_is_remembered_to_the_last_bit(tmp_path: Path) -> None:
-    judges = Judges(inception=lambda image: image[0, :5, 0].astype(np.float32) / 7)
-    score = Comparison(judges, FLAT).score(Shown(halves(), milliseconds=1 / 3), drawn=True)
-    memory = Memory(tmp_path / "memory")
-    memory.put({"a": 1}, score)
-    found = memory.get({"a": 1})
-    assert found is not None and memory.get({"a": 2}) is None
-    assert found.mae == score.mae and found.milliseconds == score.milliseconds and np.isnan(found.changed)
-    np.testing.assert_array_equal(found.features, score.features)
-    np.testing.assert_array_equal(found.cell, score.cell)
 
 
 def test_bad_pictures_never_stop_the_rest(bundle: Bundle, tmp_path: Path) -> None:
