@@ -143,11 +143,13 @@ def cut(image: Image, place: Similarity, size: int) -> Image:
     if corners.min() >= 0 and (corners <= ends).all():
         return seen
     # `crop` repeats the edge; a pixel half outside is half black.
-    grid = np.arange(size) + 0.5
-    points = place.apply(np.stack(np.meshgrid(grid, grid), -1))
+    inside = np.ones((size, size), np.float32)
+    grid = np.arange(size, dtype=np.float32) + 0.5
     step = max(int(place.scale), 1)
-    inside = np.clip(np.minimum(points, ends - points) / step + 0.5, 0, 1).prod(-1, keepdims=True)
-    return np.asarray(seen * inside + 0.5, np.uint8)
+    for (along, down, start), end in zip(place.matrix.astype(np.float32), ends, strict=True):
+        at = along * grid + (down * grid + start)[:, None]
+        inside *= np.clip(np.minimum(at, end - at) / step + 0.5, 0, 1)
+    return np.asarray(seen * inside[..., None] + np.float32(0.5), np.uint8)
 
 
 @cache
