@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +92,20 @@ def scale_spec(role: str = "motion", file: str = "motion.onnx", size: int = 8) -
     image = TensorInfo("image", "float32", ("N", 3, size, size), "NCHW", "RGB", (0.0, 1.0))
     scaled = TensorInfo("scaled", "float32", ("N", 3, size, size), "NCHW")
     return NetworkSpec(role, file, "fp32", OPSET, (image,), (scaled,), Parity("by hand", 0.0, 1e-4))
+
+
+def spec_of(model: bytes, role: str) -> NetworkSpec:
+    """What a manifest says about any of these models."""
+    graph = onnx.load_from_string(model).graph
+
+    def infos(values: Iterable[onnx.ValueInfoProto]) -> tuple[TensorInfo, ...]:
+        return tuple(TensorInfo(v.name, "float32", sizes(v)) for v in values)
+
+    def sizes(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
+        return tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
+
+    parity = Parity("by hand", 0.0, 1e-4)
+    return NetworkSpec(role, f"{role}.onnx", "fp32", OPSET, infos(graph.input), infos(graph.output), parity)
 
 
 def tiny_manifest(*networks: NetworkSpec) -> Manifest:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from mien import Bundle
+    from mien_export.lower import Lowered, Use
     from mien_export.onnx_export import Exported
 
 app = typer.Typer(no_args_is_help=True, help="Turn trained networks into bundles.")
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder or .zip to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+PrecisionName = Literal["fp32", "fp16", "int8"]
+PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="Of weights and activations.")]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(help="Folder of aligned faces that fp16 and int8 are tuned to; else faces the generator draws."),
+]
 Checkpoint = Annotated[Path | None, typer.Option(help="Its public checkpoint.", show_default=False)]
 
 
@@ -55,19 +67,63 @@ def edit(
     encoder_kind: Annotated[
         str | None, typer.Option(help="psp, e4e, psp-w, restyle-psp or restyle-e4e, where the file does not say.")
     ] = None,
+    precision: PrecisionOption = "fp32",
+    calibration: Calibration = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Export public checkpoints for editing: encoder and StyleGAN2, and what draws and cleans the mask of an edit."""
     from rich.console import Console
 
+    from mien_export.calibration import editing
     from mien_export.pack.edit import EditFiles, pack_edit
     from mien_export.pack.edit_traced import OptionalFiles
 
     optional = OptionalFiles(parsing, difference, deghost, identity)
     files = EditFiles(encoder, generator, optional, tuple(directions or ()), encoder_kind)
-    with Console(stderr=True).status("reading checkpoints") as status:
-        result = pack_edit(files, output, overwrite=overwrite, progress=lambda role: status.update(f"exporting {role}"))
-    _show(output, *result)
+    with _whole(output, precision, editing(calibration), overwrite) as place:
+        with Console(stderr=True).status("reading checkpoints") as status:
+            result = pack_edit(files, place, overwrite=overwrite, progress=partial(_tell, status))
+        _show(place, *result)
+
+
+@contextmanager
+def _whole(output: Path, precision: PrecisionName, use: Use, overwrite: bool) -> Iterator[Path]:
+    """Where to write the float32 bundle: ``output``, or a place beside it from which the lower precision is made."""
+    if precision == "fp32":
+        yield output
+        return
+    from mien import Bundle
+    from mien_export.lower import lower
+
+    with TemporaryDirectory(prefix=".mien-", dir=output.absolute().parent) as folder:
+        place = Path(folder) / output.name
+        yield place
+        bundle, rows = lower(Bundle.open(place), output, precision, use, overwrite)
+    _show_lowered(output, bundle, rows)
+
+
+def _tell(status: Status, role: str) -> None:
+    status.update(f"exporting {role}")
+
+
+def _show_lowered(output: Path, bundle: Bundle, rows: Sequence[Lowered]) -> None:
+    """Every network beside its float32 form; one that became slower is said to be so."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("network", "output", "PSNR to fp32", "times as fast as fp32")
+    for row in rows:
+        for output_ in row.outputs:
+            speeds = ", ".join(f"{name} {ratio:.2f}" for name, ratio in (row.speed or {}).items())
+            table.add_row(row.role, output_.name, f"{output_.psnr:.1f} dB", speeds)
+        if row.why:
+            table.add_row(row.role, "", "stays fp32", row.why)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if row.slower:
+            console.print(f"Slower than fp32 on this machine: {row.role} with {', '.join(row.slower)}.", style="yellow")
+    console.print(f"{output}: {sum(spec.bytes for spec in bundle.manifest.networks.values()) / 1e6:.1f} MB")
 
 
 def _show(output: Path, bundle: Bundle, exported: Mapping[str, Exported]) -> None:

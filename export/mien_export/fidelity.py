@@ -40,10 +40,7 @@ def fidelity(reference: bytes, cheaper: bytes, feeds: Iterable[Feeds]) -> tuple[
     for feed in feeds:
         truth, found = first.run(feed), second.run(feed)
         for name in truth:
-            pair = (truth[name], found[name])
-            if truth[name].dtype.kind != "f":  # labels have no distance; one either is the same or is not
-                pair = (np.zeros(truth[name].shape), truth[name] != found[name])
-            rows.setdefault(name, []).append((pair[0].astype(np.float64), pair[1].astype(np.float64)))
+            rows.setdefault(name, []).append((truth[name], found[name]))
     first.close()
     second.close()
     if not rows:

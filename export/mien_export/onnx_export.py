@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
@@ -23,6 +24,10 @@ TOLERANCE = 1e-4
 
 SMALLEST_SCALE = 0.01
 """An output whose largest value is below this (a probability of nothing, say) is measured against this instead."""
+
+
+OPTIMISERS_ZERO = 1e-8
+"""What the exporter's optimiser takes for 0."""
 
 
 class ParityError(MienError):
@@ -77,9 +82,12 @@ def export(
         input_names=list(inputs),
         output_names=list(outputs),
         dynamic_shapes=dynamic,
+        optimize=False,
         verbose=False,
     )
     assert program is not None
+    shield_small_constants(program.model)
+    program.optimize()
     buffer = io.BytesIO()
     proto = program.model_proto
     del proto.metadata_props[:]
@@ -94,6 +102,19 @@ def export(
         truth = module(**inputs)
     truth = (truth,) if isinstance(truth, Tensor) else truth
     return Exported(model, compare(model, inputs, dict(zip(outputs, truth, strict=True))))
+
+
+def shield_small_constants(model: ir.Model) -> None:
+    """Make scalars that count as 0 to the optimiser vectors of one, which it does not look at.
+
+    It would drop ``+ 1e-8`` below a root or in a logarithm, and what is there to keep a result finite would be gone.
+    """
+    for node in model.graph:
+        if node.op_type != "Constant" or "value" not in node.attributes:
+            continue
+        value = node.attributes["value"].as_tensor().numpy()
+        if value.ndim == 0 and value.dtype.kind == "f" and 0 < abs(float(value)) <= OPTIMISERS_ZERO:
+            node.attributes["value"] = ir.AttrTensor("value", ir.tensor(value.reshape(1)))
 
 
 def store_half(proto: onnx.ModelProto) -> None:

@@ -10,7 +10,9 @@ import torch
 from mien import Bundle
 from mien.editing.editor import Editor
 from mien.errors import InputError, OutputError
+from mien_export.calibration import editing
 from mien_export.checkpoints import CheckpointError
+from mien_export.lower import lower
 from mien_export.networks.stylegan2 import Generator
 from mien_export.onnx_export import TOLERANCE
 from mien_export.pack.edit import EditFiles, pack_edit
@@ -88,3 +90,16 @@ def test_nothing_is_replaced_unasked(files: EditFiles, bundle: Bundle, tmp_path:
     (tmp_path / "mine").mkdir()
     with pytest.raises(OutputError):
         pack_edit(EditFiles(files.encoder, encoder_kind="psp-w"), tmp_path / "mine", networks=NETWORKS)
+
+
+def test_lower_precisions_edit_nearly_the_same(bundle: Bundle, tmp_path: Path) -> None:
+    made, rows = lower(bundle, tmp_path / "half", "fp16", editing(None))
+    assert {row.role for row in rows if row.why} == {"identity"}
+    codes = Editor(bundle).sample(1)
+    whole, half = (Editor(b).render(codes).astype(int) for b in (bundle, made))
+    assert 0 < np.abs(whole - half).max() <= 8
+
+
+def test_a_folder_without_faces_calibrates_nothing(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="calibrate"):
+        lower(bundle, tmp_path / "low", "int8", editing(tmp_path))

@@ -30,7 +30,7 @@ class Bundle:
     def __init__(self, manifest: Manifest, members: Members, place: str) -> None:
         self.manifest = manifest
         self.place = place
-        self._members = members
+        self.members = members
 
     @classmethod
     def open(cls, name_or_path: str | PathLike[str]) -> Bundle:
@@ -106,7 +106,7 @@ class Bundle:
             read_arrays(self._verified(self.manifest.arrays))
 
     def _verified(self, spec: NetworkSpec | ArraysSpec) -> bytes:
-        data = self._members.read(spec.file, min(spec.bytes, MOST_BYTES))
+        data = self.members.read(spec.file, min(spec.bytes, MOST_BYTES))
         if len(data) != spec.bytes:
             raise self._tampered(spec.file, f"has {len(data)} bytes; bundle.json says {spec.bytes}")
         if hashlib.sha256(data).hexdigest() != spec.sha256:
