@@ -118,7 +118,9 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -
     for row in rows:
         table.add_row(*(_shown(cell) for cell in row))
     console = Console()
-    console.print(table, width=None if console.is_terminal else max(console.width, 120), crop=False)
+    if not console.is_terminal:  # a file has no width to be squeezed into
+        console = Console(width=160)
+    console.print(table)
 
 
 def _shown(cell: object) -> str:
