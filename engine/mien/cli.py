@@ -7,7 +7,7 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -17,29 +17,21 @@ from mien.commands.joining import join
 from mien.commands.options import (
     AlignedOption,
     BackendOption,
-    BundleOption,
     DeghostOption,
     DeviceOption,
     DirectionsOption,
     EditBundleOption,
-    EyesOption,
     FaceOption,
     JsonOption,
-    LipsOption,
     MethodOption,
     SetOption,
-    SmoothOption,
-    SourceFaceOption,
     ThreadsOption,
-    face_choice,
     face_number,
     frame_rate,
     strengths,
 )
+from mien.commands.reenact_command import finish, reenact, template
 from mien.errors import InputError, MienError
-
-if TYPE_CHECKING:
-    from mien.commands.reenact import Job
 
 # What a command needs is imported inside of it (and of what is imported here), so that `mien --help` stays quick.
 
@@ -85,72 +77,8 @@ def root(
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="mien: %(message)s")
 
 
-@app.command()
-def reenact(
-    source: Annotated[Path, typer.Argument(help="The portrait: a picture, or a film whose face moves already.")],
-    driving: Annotated[
-        str,
-        typer.Argument(help="What moves it: a video, a picture or a folder of them, a camera (0), a template (.npz)."),
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="A video (.mp4), a folder for PNG files; for one frame a picture.")
-    ],
-    relative: Annotated[
-        bool, typer.Option("--relative/--absolute", help="Take over the driver's changes, or its pose as it is.")
-    ] = True,
-    region: Annotated[
-        Literal["all", "expression", "pose", "lips", "eyes"], typer.Option("--region", help="Move only this.")
-    ] = "all",
-    multiplier: Annotated[float, typer.Option("--multiplier", help="How strongly; 1 is as the driver does.")] = 1.0,
-    stitching: Annotated[
-        bool, typer.Option("--stitching/--no-stitching", help="Fit the head to the shoulders, where the bundle can.")
-    ] = True,
-    eyes: EyesOption = None,
-    lips: LipsOption = None,
-    retarget_eyes: Annotated[
-        bool, typer.Option("--retarget-eyes", help="Open the eyes just as the driver does.")
-    ] = False,
-    retarget_lips: Annotated[
-        bool, typer.Option("--retarget-lips", help="Open the mouth just as the driver does.")
-    ] = False,
-    normalise_lips: Annotated[bool, typer.Option("--normalise-lips", help="Close the portrait's mouth first.")] = False,
-    face: SourceFaceOption = "largest",
-    smooth: SmoothOption = "live",
-    bundle: BundleOption = "studio",
-    device: DeviceOption = "cpu",
-    backend: BackendOption = "ort",
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Makes a portrait move as a driving face does. The output keeps the driver's frames, times and sound."""
-    from mien.commands.reenact import Job
-    from mien.reenact.transfer import Transfer
-
-    transfer = Transfer(
-        relative, region, multiplier, stitching, eyes, lips, retarget_eyes, retarget_lips, normalise_lips
-    )
-    chosen = face_choice(face)
-    _finish(Job(source, driving, output, transfer, bundle, device, backend, threads, chosen, smooth), as_json)
-
-
-@app.command()
-def template(
-    driving: Annotated[str, typer.Argument(help="Whose motion: a video or a folder of pictures.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A motion template (.npz).")],
-    bundle: BundleOption = "studio",
-    device: DeviceOption = "cpu",
-    backend: BackendOption = "ort",
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Records a driving face's motion, to drive portraits with it later: mien reenact PORTRAIT TEMPLATE."""
-    from mien.commands.show import working
-    from mien.commands.summary import template_summary
-    from mien.commands.template import TemplateJob, record_template
-
-    with working("frames", shown=not as_json) as progress:
-        report = record_template(TemplateJob(driving, output, bundle, device, backend, threads), progress)
-    _print_json(asdict(report)) if as_json else print(template_summary(report))
+app.command()(reenact)
+app.command()(template)
 
 
 @app.command()
@@ -242,7 +170,7 @@ def demo(
     """Reenacts the portrait that mien brings with the clip that mien brings: synthetic people, both."""
     from mien.commands.demo import demo_job
 
-    _finish(demo_job(output), as_json)
+    finish(demo_job(output), as_json)
 
 
 @app.command()
@@ -261,7 +189,7 @@ def bench(
 
     with tempfile.TemporaryDirectory(prefix="mien-bench-") as folder:
         job = demo_job(Path(folder) / "bench.mp4")
-        _finish(replace(job, bundle=bundle, device=device, backend=backend, threads=threads), as_json, kept=False)
+        finish(replace(job, bundle=bundle, device=device, backend=backend, threads=threads), as_json, kept=False)
 
 
 @app.command()
@@ -310,17 +238,6 @@ def pull(
     with pulling(entry.name, shown=not as_json) as progress:
         path = hub.pull(name, mirror, progress)
     _print_json({**asdict(entry), "path": str(path)}) if as_json else print(path)
-
-
-def _finish(job: "Job", as_json: bool, kept: bool = True) -> None:
-    """Does a job, with a bar on stderr where a person looks on, and reports it."""
-    from mien.commands.reenact import reenact
-    from mien.commands.show import working
-    from mien.commands.summary import reenact_summary
-
-    with working("frames", shown=not as_json) as progress:
-        report = reenact(job, progress)
-    _print_json(asdict(report)) if as_json else print(reenact_summary(report, kept))
 
 
 def _some(edits: dict[str, float]) -> dict[str, float]:
