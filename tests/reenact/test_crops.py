@@ -112,7 +112,7 @@ def test_the_driving_box_is_the_mean_over_the_clip() -> None:
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.floats(-0.6, 0.6), st.floats(0.5, 0.95), st.floats(60, 260), st.floats(60, 180))
+@given(st.floats(-0.6, 0.6), st.floats(0.5, 1.0), st.floats(0, 320), st.floats(0, 240))
 def test_the_crop_is_the_public_codes_crop(angle: float, scale: float, x: float, y: float) -> None:
     """It counts from pixel centres, and what lies outside of the picture is black."""
     picture = smooth_picture(240, 320)
@@ -122,7 +122,6 @@ def test_the_crop_is_the_public_codes_crop(angle: float, scale: float, x: float,
     ours = crops.cut(picture, crops.portrait_crop(points, 256), 256)
     difference = np.abs(ours.astype(int) - expected)
     assert difference.max() <= 5 and difference.mean() < 0.5  # OpenCV rounds places to 1/32 of a pixel
-    assert (ours == 0).all(-1).any(), "a crop of 2.3 boxes reaches beyond this picture"
 
 
 def test_a_crop_that_shrinks_does_not_alias() -> None:
