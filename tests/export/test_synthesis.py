@@ -117,7 +117,7 @@ def test_a_split_that_is_no_row_is_refused(generator: Generator, split: int) -> 
 
 
 @pytest.mark.parametrize(("layers", "split"), [(4, 3), (8, 7), (14, 11), (16, 13), (18, 13)])
-def test_the_default_split_leaves_less_than_half_of_the_work(layers: int, split: int) -> None:
+def test_the_default_split_by_the_number_of_rows(layers: int, split: int) -> None:
     assert default_split(layers) == split
 
 
