@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mien_export.graphs.phases import Doubling, phased, woven
+from mien_export.graphs.phases import Doubling, RowsThenSum, phased, woven
 from mien_export.networks import fomm
 from mien_export.networks.motion_blocks import (
     AntiAliasInterpolation2d,
@@ -26,8 +26,9 @@ LANES = 16
 """ONNX Runtime's fast layout holds channels by so many."""
 
 
-def folded(block: SameBlock2d) -> nn.Conv2d:
+def folded(block: nn.Module) -> nn.Conv2d:
     """A block's convolution with its normalisation in it."""
+    assert isinstance(block, SameBlock2d)
     return fused(block.conv, block.norm)
 
 
@@ -37,13 +38,20 @@ def fused(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
     return fuse_conv_bn_eval(conv.eval(), norm.eval())
 
 
-def joined(first: nn.Conv2d, *others: nn.Conv2d) -> nn.Conv2d:
-    """Convolutions of one size and one input as one, their outputs behind each other."""
-    every = (first, *others)
-    result = nn.Conv2d(first.in_channels, sum(one.out_channels for one in every), 7, padding=first.padding)
-    result.weight = nn.Parameter(torch.cat([one.weight.detach() for one in every]))
-    result.bias = nn.Parameter(torch.cat([one.bias.detach() for one in every if one.bias is not None]))
+def convolution(weight: Tensor, bias: Tensor, padding: int) -> nn.Conv2d:
+    """Of these weights."""
+    outputs, inputs, size, _ = weight.shape
+    result = nn.Conv2d(inputs, outputs, size, padding=padding)
+    result.weight, result.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
     return result
+
+
+def joined(*convolutions: nn.Conv2d) -> nn.Conv2d:
+    """Convolutions of one size and one input as one, their outputs behind each other."""
+    padding = convolutions[0].padding[0]
+    assert isinstance(padding, int)
+    biases = [one.bias for one in convolutions if one.bias is not None]
+    return convolution(torch.cat([one.weight for one in convolutions]), torch.cat(biases), padding)
 
 
 class Shrink(nn.Module):
@@ -65,23 +73,25 @@ def shrink(down: AntiAliasInterpolation2d | None) -> nn.Module:
 
 
 class FastHourglass(nn.Module):
-    """An hourglass whose input's channels come in another ``order``; further ones, up to whole lanes, count for nothing.
+    """An hourglass that gives the decoded channels without the input behind them.
 
-    Gives the decoded channels without the input behind them.
+    Its input's channels come in another ``order``; further ones, up to whole lanes, count for nothing.
     """
 
     def __init__(self, network: Hourglass, order: list[int] | None = None) -> None:
         super().__init__()
         down = [folded(block) for block in network.encoder.down_blocks]
         if order is not None:
-            down[0].weight = nn.Parameter(reordered(down[0].weight, order))
+            bias = down[0].bias
+            assert bias is not None
+            down[0] = convolution(reordered(down[0].weight, order), bias, 1)
         self.down = nn.ModuleList(down)
         self.up = nn.ModuleList(Doubling(folded(block)) for block in network.decoder.up_blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = []
         for conv in self.down:
-            x = F.avg_pool2d(F.relu(F.conv2d(x, conv.weight, conv.bias, padding=1)), 2)
+            x = F.avg_pool2d(F.relu(conv(x)), 2)
             seen.append(x)
         out = seen.pop()
         for block in self.up:
@@ -105,7 +115,7 @@ class KeypointsGraph(nn.Module):
         self.shrink = shrink(network.down)
         self.hourglass = FastHourglass(network.predictor)
         self.read = joined(network.kp, network.jacobian)
-        self.decoded = network.predictor.out_filters - network.predictor.encoder.down_blocks[0].conv.in_channels
+        self.decoded = network.predictor.out_filters - network.predictor.in_features
         self.points, self.maps = network.kp.out_channels, network.maps
         self.temperature = network.temperature
 
@@ -147,15 +157,16 @@ class MotionField(nn.Module):
     def __init__(self, network: fomm.DenseMotionNetwork) -> None:
         super().__init__()
         self.hypotheses = network.mask.out_channels
-        raw = network.hourglass.encoder.down_blocks[0].conv.in_channels
+        raw = network.hourglass.in_features
         order = made_order(self.hypotheses, raw // self.hypotheses - 1)
         self.spare = -len(order) % LANES
         self.variance = network.kp_variance
         self.hourglass = FastHourglass(network.hourglass, order)
         self.occludes = network.occlusion is not None
-        self.read = joined(network.mask, *([network.occlusion] if network.occlusion is not None else []))
-        decoded, seen = self.read.weight.detach().split([self.read.weight.shape[1] - raw, raw], 1)
-        self.read.weight = nn.Parameter(torch.cat([decoded, reordered(seen, order)], 1))
+        read = joined(network.mask, *([network.occlusion] if network.occlusion is not None else []))
+        decoded, seen = read.weight.detach()[:, :-raw], read.weight.detach()[:, -raw:]
+        read.weight = nn.Parameter(torch.cat([decoded, reordered(seen, order)], 1))
+        self.read = RowsThenSum(read)
 
     def forward(
         self,
@@ -208,14 +219,16 @@ def hypotheses(
 class Residual(nn.Module):
     """`ResBlock2d` with its second normalisation folded; the first stands before a ReLU and stays."""
 
-    def __init__(self, block: ResBlock2d) -> None:
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
+        assert isinstance(block, ResBlock2d)
         self.norm = block.norm1
         self.conv1 = fused(block.conv1, block.norm2)
         self.conv2 = block.conv2
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(F.relu(self.conv1(F.relu(self.norm(x))))) + x
+        out: Tensor = self.conv2(F.relu(self.conv1(F.relu(self.norm(x))))) + x
+        return out
 
 
 class GeneratorGraph(nn.Module):
@@ -226,7 +239,7 @@ class GeneratorGraph(nn.Module):
         self.field = MotionField(network.dense_motion_network)
         self.bottleneck = nn.Sequential(*(Residual(block) for block in network.bottleneck))
         self.up = nn.ModuleList(Doubling(folded(block)) for block in network.up_blocks)
-        self.final = phased(network.final)
+        self.final = RowsThenSum(phased(network.final))
 
     def forward(
         self,

@@ -1,8 +1,8 @@
 """Convolutions around a doubling of height and width, computed at the lower resolution, phase by phase.
 
-A phase is the pixels of one place in each 2x2 block: (row, column) of (0, 0), (0, 1), (1, 0), (1, 1). Where pixels are
-repeated before a 3x3 convolution, two of its taps fall on one pixel in each direction: four kernels of 2x2 do the work
-of nine taps with four. All is exact, the zero padding too.
+A phase is the pixels of one place in each 2x2 block: (row, column) of (0, 0), (0, 1), (1, 0), (1, 1). What is done to
+pixels one by one can be done to phases, and a convolution too can read them as they are: weaving them into the large
+map is put off until something needs it. All is exact, the zero padding too.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mien_export.graphs.enlarging import EnlargedConv
 
 PLACES = ((0, 0), (0, 1), (1, 0), (1, 1))
 
@@ -20,23 +22,10 @@ class Doubling(nn.Module):
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         assert conv.kernel_size == (3, 3) and conv.bias is not None
-        weight = conv.weight.detach()
-        self.weights = nn.ParameterList(_merged(_merged(weight, 2, row), 3, column) for row, column in PLACES)
-        self.bias = nn.Parameter(conv.bias.detach().clone())
+        self.conv = EnlargedConv(conv.weight, conv.bias, 2)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        phases = []
-        for (row, column), weight in zip(PLACES, self.weights, strict=True):
-            padded = F.pad(x, (1 - column, column, 1 - row, row))
-            phases.append(F.relu(F.conv2d(padded, weight, self.bias)))
-        return phases
-
-
-def _merged(weight: Tensor, axis: int, place: int) -> Tensor:
-    """The taps that meet on one pixel added: three along ``axis`` to two."""
-    first, middle, last = weight.unbind(axis)
-    pair = (first, middle + last) if place == 0 else (first + middle, last)
-    return torch.stack(pair, axis)
+        return [F.relu(self.conv.phase(x, row, column)) for row, column in PLACES]
 
 
 def woven(phases: list[Tensor]) -> Tensor:
@@ -65,3 +54,27 @@ def phased(conv: nn.Conv2d) -> nn.Conv2d:
     assert conv.bias is not None
     result.bias = nn.Parameter(conv.bias.detach().repeat_interleave(4))
     return result
+
+
+class RowsThenSum(nn.Module):
+    """A large kernel of few outputs: each of its rows on its own, then the rows' results added, shifted.
+
+    ONNX Runtime computes outputs by 64 at a time; twelve of them take as long, though they are a fifth of the work.
+    """
+
+    sum: Tensor
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        weight = conv.weight.detach()
+        outputs, inputs, size, _ = weight.shape
+        assert conv.bias is not None and conv.padding[0] == conv.padding[1] == size // 2
+        self.rows = nn.Parameter(weight.permute(2, 0, 1, 3).reshape(size * outputs, inputs, 1, size).contiguous())
+        shifts = torch.eye(outputs)[:, None, :, None] * torch.eye(size)[None, :, None, :]
+        self.register_buffer("sum", shifts.reshape(outputs, size * outputs, size, 1))
+        self.bias = nn.Parameter(conv.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        reach = self.sum.shape[2] // 2
+        rows = F.conv2d(x, self.rows, padding=(0, reach))
+        return F.conv2d(rows, self.sum, self.bias, padding=(reach, 0))

@@ -53,7 +53,8 @@ class ResBlock2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.conv1(F.relu(self.norm1(x)))
-        return self.conv2(F.relu(self.norm2(inner))) + x
+        out: Tensor = self.conv2(F.relu(self.norm2(inner))) + x
+        return out
 
 
 class HourglassEncoder(nn.Module):
@@ -104,7 +105,7 @@ class Hourglass(nn.Module):
         widths = (in_features, *levels[1:])
         self.encoder = HourglassEncoder(widths, norm)
         self.decoder = HourglassDecoder(widths, levels[0], norm)
-        self.out_filters = levels[0] + in_features
+        self.in_features, self.out_filters = in_features, levels[0] + in_features
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.decoder(self.encoder(x))
