@@ -173,3 +173,10 @@ def test_a_template_needs_a_face_and_a_name(mien: Program, clip: Path, tmp_path:
     done = mien("template", clip, "-o", tmp_path / "t.pkl")
     assert done.code == OutputError.exit_code and "written as .npz" in done.err
     assert not list(tmp_path.glob("t.*"))
+
+
+def test_a_clip_without_a_face_has_nothing_to_smooth(mien: Program, portrait: Path, tmp_path: Path) -> None:
+    save_image(tmp_path / "dark.png", np.zeros((48, 64, 3), np.uint8))
+    done = mien("reenact", portrait, tmp_path / "dark.png", "-o", tmp_path / "out.mp4", "--smooth", "file")
+    assert done.code == NoFace.exit_code and "None of the 1 frames" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["dark.png"]

@@ -41,10 +41,16 @@ SourceFaceOption = Annotated[
     str, typer.Option("--face", metavar="largest|N|all", help="Which of the portrait's faces, 0 the most prominent.")
 ]
 EyesOption = Annotated[
-    float | None, typer.Option("--eyes", min=0, max=1, help="Keep the eyes so far open.", show_default=False)
+    float | None,
+    typer.Option(
+        "--eyes", min=0, max=1, help="Keep the eyes so far open: height over width, 0 is closed.", show_default=False
+    ),
 ]
 LipsOption = Annotated[
-    float | None, typer.Option("--lips", min=0, max=1, help="Keep the mouth so far open.", show_default=False)
+    float | None,
+    typer.Option(
+        "--lips", min=0, max=1, help="Keep the mouth so far open: height over width, 0 is closed.", show_default=False
+    ),
 ]
 SmoothOption = Annotated[
     Literal["live", "file", "none"],

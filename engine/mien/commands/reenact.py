@@ -128,7 +128,8 @@ def _drive(
     status: Counter[str] = Counter()
 
     def step(image: Image, seconds: float) -> Reenacted:
-        if film is not None and status and (picture := next(film, None)) is not None:
+        first = not status  # whose source is set already
+        if film is not None and not first and (picture := next(film, None)) is not None:
             reenactor.next_source(picture)
         if driver.motions is None:
             result = reenactor.step(image, seconds)

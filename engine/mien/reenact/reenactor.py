@@ -76,7 +76,7 @@ class Reenactor:
         self._tracker = self.family.tracker()
         self._filter = OneEuro(cutoff=4.0, beta=8.0) if smooth else None
         self._sources: tuple[Any, ...] = ()
-        self._portrait = self.family.tracker()
+        self._source_tracker = self.family.tracker()
         self.reset()
 
     def set_source(self, image: Image | str | Path, face: Choice = "largest") -> None:
@@ -86,7 +86,7 @@ class Reenactor:
         """
         picture = load_image(image) if isinstance(image, (str, Path)) else image
         self._sources = read_faces(self.family, picture, face)
-        self._portrait.reset()
+        self._source_tracker.reset()
         self.reset()
 
     def next_source(self, image: Image) -> None:
@@ -99,7 +99,7 @@ class Reenactor:
         check_image(image)
         if image.shape != first.shape:
             raise ImageError(f"The portrait's film began with pictures of {first.shape}; now one is {image.shape}.")
-        tracked = self._portrait.step(image)
+        tracked = self._source_tracker.step(image)
         if tracked is not None:
             self._sources = (self.family.source(image, tracked),)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import InputError, MotionError, NoFace
+from mien.errors import InputError, NoFace
 from mien.image import check_image
 from mien.reenact.family import Family
 from mien.reenact.transfer import Transfer
@@ -45,12 +45,10 @@ def read_faces(family: Family[Any, Any], image: Image, face: Choice = "largest")
 def draw_faces(
     family: Family[Any, Any], sources: tuple[Any, ...], driving: Any, reference: Any, transfer: Transfer
 ) -> Image:
-    """All sources of one picture as the driver moves them, one drawn into what the one before gave.
+    """All sources (one or more) of one picture as the driver moves them, one drawn into what the one before gave.
 
     The families' generators take one face at a time; their batch is 1. Raises MotionError, SessionError.
     """
-    if not sources:
-        raise MotionError("There is no face to move.")
     picture: Image = family.render(sources[0], driving, reference, transfer)
     for source in sources[1:]:
         picture = family.render(replace(source, image=picture), driving, reference, transfer)

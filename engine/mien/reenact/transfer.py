@@ -22,10 +22,11 @@ class Transfer:
 
     ``relative``: take over the driver's change since the reference, or its motion as it is. ``region``: only this part
     of the motion. ``multiplier``: 1 is the driver's own strength, 0 the portrait at rest. ``stitching``: fit the moved
-    head to the shoulders, in families that do. ``eyes``, ``lips``: openings to keep all along, 0 closed to 1 wide open;
-    None is as the driver has it. ``retarget_eyes``, ``retarget_lips``: follow the driver's openings exactly rather than
-    their change. ``normalise_lips``: close the portrait's own mouth first. ``adapt_scale``: measure the driver's way in
-    its own head's size. Raises MotionError for numbers that are not finite or out of bounds.
+    head to the shoulders, in families that do. ``eyes``, ``lips``: openings to keep all along, their height over their
+    width from 0, closed, to 1 (an open eye has about 0.35); None is as the driver has it. ``retarget_eyes``,
+    ``retarget_lips``: follow the driver's openings exactly rather than their change. ``normalise_lips``: close the
+    portrait's own mouth first. ``adapt_scale``: measure the driver's way in its own head's size. Raises MotionError for
+    numbers that are not finite or out of bounds.
     """
 
     relative: bool = True
@@ -46,7 +47,9 @@ class Transfer:
             raise MotionError(f"A multiplier is a finite number, 1 the driver's own strength; got {self.multiplier}.")
         for name, ratio in (("eyes", self.eyes), ("lips", self.lips)):
             if ratio is not None and not 0 <= ratio <= 1:
-                raise MotionError(f"An opening of the {name} is from 0 (closed) to 1 (wide open); got {ratio}.")
+                raise MotionError(
+                    f"An opening of the {name} is its height over its width, from 0 (closed) to 1; got {ratio}."
+                )
 
     @property
     def features(self) -> frozenset[Feature]:
