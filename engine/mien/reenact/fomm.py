@@ -181,8 +181,8 @@ def relative(
     change = driving.jacobian @ back
     if not (np.isfinite(scale) and np.isfinite(change).all()):
         raise MotionError(
-            "Relative motion was asked for, but the keypoints of the portrait or of the reference frame lie on one line, "
-            "or have no extent. Take another frame as the reference, or ask for absolute motion."
+            "Relative motion was asked for, but the keypoints of the portrait or of the reference frame lie on one "
+            "line, or have no extent. Take another frame as the reference, or ask for absolute motion."
         )
     value = source.value + multiplier * scale * (driving.value - reference.value)
     still = np.eye(2)
