@@ -17,14 +17,19 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import mien
 from mien.commands.motion_files import read_template
 from mien.errors import MotionError
 from mien.geometry import rotation
+from mien.image import load_image
+from mien.reenact import Reenactor, open_family
 from mien.reenact.liveportrait_motion import LivePortraitMotion
 from mien_export.convert_template import convert_template
 from mien_export.template_files import StoredArray, Unpickler, read_liveportrait_template, read_pickle
+from tests.tiny_liveportrait import tiny_liveportrait_bundle
 
 FRAMES = 5
+DEMO = Path(mien.__file__).parent / "bundles" / "studio" / "demo"
 
 
 def frame(index: int) -> dict[str, Any]:
@@ -270,3 +275,17 @@ def test_the_command_writes_what_the_engine_reads(tmp_path: Path) -> None:
     meant = read_liveportrait_template(source)
     assert again.family == "liveportrait" and list(again.parts) == list(meant.parts)
     np.testing.assert_array_equal(again.parts["rotation"], meant.parts["rotation"])
+
+
+def test_a_converted_template_drives_a_portrait(tmp_path: Path) -> None:
+    family = open_family(tiny_liveportrait_bundle(tmp_path / "bundle"), threads=1)
+    portrait = load_image(DEMO / "source.jpg")
+    tracked = family.tracker().step(portrait)
+    assert tracked is not None
+    template = read_liveportrait_template(stored(tmp_path / "d0.pkl", content()))
+    template.check(family, family.motion(portrait, tracked))
+    reenactor = Reenactor(family)
+    reenactor.set_source(portrait)
+    results = [reenactor.move(motion, index / 25) for index, motion in enumerate(template.motions(LivePortraitMotion))]
+    assert [result.status for result in results] == ["tracked"] * FRAMES
+    assert (results[-1].image != results[0].image).any()
