@@ -144,7 +144,8 @@ class Direction(nn.Module):
 
     def basis(self) -> Tensor:
         """(style, motion), orthonormal columns. Their signs are LAPACK's, and the networks were trained with them."""
-        return torch.linalg.qr(self.weight + NUDGE).Q
+        basis: Tensor = torch.linalg.qr(self.weight + NUDGE).Q
+        return basis
 
 
 class ConstantInput(nn.Module):
@@ -234,7 +235,7 @@ class Synthesis(nn.Module):
 
     def forward(self, latent: Tensor, features: Sequence[Tensor]) -> Tensor:
         """``latent`` (N, style), ``features`` at 8, 16, ... pixels -> (N, 3, size, size), not clamped."""
-        x = self.conv1(self.input.input.expand(len(latent), -1, -1, -1), latent)
+        x: Tensor = self.conv1(self.input.input.expand(len(latent), -1, -1, -1), latent)
         flow: Tensor | None = None
         rgb: Tensor | None = None
         for index, feature in enumerate(features):

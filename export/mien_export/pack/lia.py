@@ -1,0 +1,110 @@
+"""Puts a public checkpoint of LIA into a bundle: every network exported, compared with torch, described, hashed."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import torch
+
+from mien.bundle import Bundle, Licence, Manifest, write_bundle
+from mien_export.checkpoints import CheckpointError, State, load, part, read_state
+from mien_export.graphs import lia as graphs
+from mien_export.lower import lower
+from mien_export.networks.lia import Generator
+from mien_export.onnx_export import Exported, export
+from mien_export.pack.description import Traced, described, picture, plain
+from mien_export.pack.rehearsal import reenact_demo
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+LICENCE = "CC-BY-NC-4.0"
+"""Of code and weights alike: for research and evaluation, not for commercial use."""
+
+WHAT = "LIA's generator (vox.pt, taichi.pt or ted.pt)"
+
+
+def pack_lia(
+    checkpoint: Path, out: str | PathLike[str], precision: Precision = "fp32", overwrite: bool = False
+) -> tuple[Bundle, dict[str, Exported]]:
+    """Convert, check and write ``vox.pt`` (or ``taichi.pt``, ``ted.pt``), which holds the generator under ``gen``.
+
+    A lower precision is tuned to the demo that comes with mien. Raises CheckpointError, ParityError, PrecisionError,
+    OutputError.
+    """
+    generator = read_generator(checkpoint)
+    roles = traced(generator)
+    exported = {
+        role: export(one.module, one.example, [info.name for info in one.outputs], one.batch)
+        for role, one in roles.items()
+    }
+    manifest = Manifest(
+        name=Path(out).stem,
+        task="reenact",
+        family="lia",
+        licence=Licence(code=LICENCE, weights=LICENCE),
+        origin=f"Exported from {checkpoint.name}. LIA and its weights are not for commercial use.",
+        networks={role: described(role, one, exported[role]) for role, one in roles.items()},
+    )
+    models = {role: one.model for role, one in exported.items()}
+    if precision == "fp32":
+        return write_bundle(out, manifest, models, None, overwrite), exported
+    with TemporaryDirectory(prefix=".mien-", dir=Path(out).absolute().parent) as folder:
+        full = write_bundle(Path(folder) / "full", manifest, models)
+        bundle, _ = lower(full, out, precision, reenact_demo, overwrite)
+    return bundle, exported
+
+
+def read_generator(checkpoint: Path) -> Generator:
+    """The network as trained; a training file's discriminator and optimisers are left. Raises CheckpointError."""
+    stored = read_state(checkpoint)
+    if not any(key.startswith("gen.") for key in stored.state):
+        load(Generator(), stored.state, WHAT)  # which says what is in the file instead
+        raise CheckpointError(f"{checkpoint} is LIA's generator itself; the public files hold it under 'gen'.")
+    state = part(stored, "gen")
+    generator = generator_like(state)
+    load(generator, state, WHAT)
+    return generator.eval()
+
+
+def generator_like(state: State) -> Generator:
+    """An untrained generator of the size that these weights have, the public one where they do not say."""
+    sizes = {key: state[key].shape for key in ("dec.direction.weight", "dec.input.input") if key in state}
+    levels = sum(1 for key in state if key.startswith("dec.to_flows.") and key.endswith(".conv.weight"))
+    if len(sizes) < 2 or not levels or len(sizes["dec.direction.weight"]) != 2:
+        return Generator()
+    style, motion = sizes["dec.direction.weight"]
+    return Generator(4 << levels, style, motion, widest=sizes["dec.input.input"][1])
+
+
+@torch.no_grad()
+def traced(generator: Generator) -> dict[str, Traced]:
+    """What is exported, with example inputs."""
+    appearance, motion = graphs.AppearanceGraph(generator).eval(), graphs.MotionGraph(generator).eval()
+    side, style, directions = generator.size, generator.style_dim, generator.motion_dim
+    random = torch.Generator().manual_seed(1)
+    images = torch.rand(2, 3, side // 8, side // 8, generator=random).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    latent, own, *features = appearance(images[:1])
+    maps = {f"feature_{one.shape[-1]}": one for one in features}
+    code, magnitudes = plain("latent", 1, style), plain("motion", 1, directions)
+    seen = tuple(plain(name, *one.shape, layout="NCHW") for name, one in maps.items())
+    return {
+        "motion": Traced(
+            motion,
+            {"image": images},
+            (picture("image", side, "batch"),),
+            (plain("motion", "batch", directions),),
+            "batch",
+        ),
+        "appearance": Traced(
+            appearance, {"image": images[:1]}, (picture("image", side),), (code, magnitudes, *seen)
+        ),
+        "generator": Traced(
+            graphs.GeneratorGraph(generator),
+            {"latent": latent, "motion": own, **maps},
+            (code, magnitudes, *seen),
+            (picture("image", side),),
+        ),
+    }
