@@ -95,7 +95,7 @@ class Measured:
         return self.timings[f"{slow}, {backend}"].median_ms / self.timings[f"{fast}, {backend}"].median_ms
 
     def share_of_peak(self, kind: str, backend: str) -> float:
-        """GFLOP/s over those of the matrix product, at its best: a median of so short a call tells of other processes."""
+        """GFLOP/s over those of the matrix product at its best; the median of so short a call tells of others."""
         peak = 2 * SIDE**3 / 1e9 / self.timings[PEAK].best_ms
         return self.gflop[kind] / self.timings[f"{kind}, {backend}"].median_ms / peak
 
