@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def test_a_network_runs_by_name(backend: str) -> None:
 def test_outputs_keep_their_names_where_a_runtime_drops_the_last_operation(backend: str) -> None:
     session = open_session(tiny.idle_model(), backend)
     assert session.run({"image": image(size=16)})["sum"].shape == session.outputs[0].shape == (1, 4, 16, 16)
+
+
+@every_backend
+def test_threads_share_a_session_and_batches_of_any_size_follow_each_other(backend: str) -> None:
+    session = open_session(tiny.scale_model(3.0), backend)
+
+    def wrong(count: int) -> bool:
+        fed = np.full((count, 3, 8, 8), count, np.float32)
+        return not np.array_equal(session.run({"image": fed})["scaled"], fed * 3)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert not any(pool.map(wrong, [1 + turn % 6 for turn in range(60)]))
 
 
 @every_backend
