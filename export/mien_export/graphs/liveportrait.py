@@ -128,11 +128,18 @@ class Stitching(nn.Module):
 class GeneratorGraph(nn.Module):
     """Points to the picture: stitching, warp and decoder, so that nothing returns to the host in between."""
 
-    def __init__(self, warp: WarpingNetwork, decoder: SPADEDecoder, stitching: StitchingRetargetingNetwork) -> None:
+    def __init__(
+        self,
+        warp: WarpingNetwork,
+        decoder: SPADEDecoder,
+        stitching: StitchingRetargetingNetwork,
+        minimal: bool = True,
+    ) -> None:
+        """``minimal``: 3x3 convolutions by `mien_export.graphs.minimal`, for float32 on a CPU; False for float16."""
         super().__init__()
         self.stitch = Stitching(stitching)
-        self.warp = Warp(copy.deepcopy(warp).eval())
-        self.decoder = Decoder(decoder)
+        self.warp = Warp(copy.deepcopy(warp).eval(), minimal)
+        self.decoder = Decoder(decoder, minimal)
 
     def forward(
         self,

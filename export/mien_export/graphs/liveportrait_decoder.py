@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien_export.graphs.enlarging import EnlargedConv
+from mien_export.graphs.minimal import Convs
 from mien_export.networks.liveportrait.spade import SLOPE, SPADE, SPADEDecoder, SPADEResnetBlock, SpectralConv2d
 
 
@@ -31,21 +32,22 @@ def plain(conv: SpectralConv2d) -> nn.Conv2d:
 class Modulation(nn.Module):
     """The scale (1 + gamma) and the shift of a SPADE, read from features that are ``factor`` times smaller."""
 
-    def __init__(self, spade: SPADE, factor: int = 1, shortcut: nn.Conv2d | None = None) -> None:
+    def __init__(self, spade: SPADE, factor: int, minimal: bool, shortcut: nn.Conv2d | None = None) -> None:
         """``shortcut``: the 1x1 convolution behind the SPADE, into which its shift is folded."""
         super().__init__()
         first = spade.mlp_shared[0]
         assert isinstance(first, nn.Conv2d) and first.bias is not None
         self.shared = first if factor == 1 else EnlargedConv(first.weight, first.bias, factor)
-        self.scale = copy.deepcopy(spade.mlp_gamma)
-        assert self.scale.bias is not None
+        scale = copy.deepcopy(spade.mlp_gamma)
+        assert scale.bias is not None
         with torch.no_grad():
-            self.scale.bias += 1
-        self.shift = spade.mlp_beta if shortcut is None else after(spade.mlp_beta, shortcut)
+            scale.bias += 1
+        shift = spade.mlp_beta if shortcut is None else after(spade.mlp_beta, shortcut)
+        self.both = Convs([scale, shift], minimal)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        shared = F.relu(self.shared(features))
-        return self.scale(shared), self.shift(shared)
+        scale, shift = self.both(F.relu(self.shared(features)))
+        return scale, shift
 
 
 def after(conv: nn.Conv2d, pointwise: nn.Conv2d) -> nn.Conv2d:
@@ -61,25 +63,25 @@ def after(conv: nn.Conv2d, pointwise: nn.Conv2d) -> nn.Conv2d:
 class Modulated(nn.Module):
     """SPADE, LeakyReLU and the convolution behind them."""
 
-    def __init__(self, spade: SPADE, conv: SpectralConv2d, factor: int = 1) -> None:
+    def __init__(self, spade: SPADE, conv: SpectralConv2d, factor: int, minimal: bool) -> None:
         super().__init__()
-        self.modulation = Modulation(spade, factor)
-        self.conv = plain(conv)
+        self.modulation = Modulation(spade, factor, minimal)
+        self.conv = Convs([plain(conv)], minimal)
 
     def forward(self, normal: Tensor, features: Tensor) -> Tensor:
         """``normal``: behind the instance norm, at the size of what is to come out."""
         scale, shift = self.modulation(features)
-        out: Tensor = self.conv(F.leaky_relu(normal * scale + shift, SLOPE))
+        out: Tensor = self.conv(F.leaky_relu(normal * scale + shift, SLOPE))[0]
         return out
 
 
 class MiddleBlock(nn.Module):
     """At the size of the features; the shortcut is the input itself."""
 
-    def __init__(self, block: SPADEResnetBlock) -> None:
+    def __init__(self, block: SPADEResnetBlock, minimal: bool) -> None:
         super().__init__()
-        self.first = Modulated(block.norm_0, block.conv_0)
-        self.second = Modulated(block.norm_1, block.conv_1)
+        self.first = Modulated(block.norm_0, block.conv_0, 1, minimal)
+        self.second = Modulated(block.norm_1, block.conv_1, 1, minimal)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         inner = self.first(F.instance_norm(x), features)
@@ -90,12 +92,12 @@ class MiddleBlock(nn.Module):
 class UpBlock(nn.Module):
     """Doubles the picture first; ``factor`` is then its side over that of the features."""
 
-    def __init__(self, block: SPADEResnetBlock, factor: int) -> None:
+    def __init__(self, block: SPADEResnetBlock, factor: int, minimal: bool) -> None:
         super().__init__()
-        self.first = Modulated(block.norm_0, block.conv_0, factor)
-        self.second = Modulated(block.norm_1, block.conv_1, factor)
+        self.first = Modulated(block.norm_0, block.conv_0, factor, minimal)
+        self.second = Modulated(block.norm_1, block.conv_1, factor, minimal)
         self.shortcut = plain(block.conv_s)
-        self.modulation = Modulation(block.norm_s, factor, self.shortcut)
+        self.modulation = Modulation(block.norm_s, factor, minimal, self.shortcut)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         normal = F.interpolate(F.instance_norm(x), scale_factor=2.0, mode="nearest")
@@ -109,15 +111,16 @@ class UpBlock(nn.Module):
 class Decoder(nn.Module):
     """`SPADEDecoder`, rewritten: ``feature`` (1, 256, 64, 64) -> picture (1, 3, 512, 512) in [0, 1]."""
 
-    def __init__(self, network: SPADEDecoder) -> None:
+    def __init__(self, network: SPADEDecoder, minimal: bool = False) -> None:
+        """``minimal``: by Winograd's way, where it is worth it; see `mien_export.graphs.minimal`."""
         super().__init__()
-        self.fc = network.fc
-        self.middle = nn.ModuleList(MiddleBlock(block) for block in network.middle())
-        self.up_0, self.up_1 = UpBlock(network.up_0, 2), UpBlock(network.up_1, 4)
+        self.fc = Convs([network.fc], minimal)
+        self.middle = nn.ModuleList(MiddleBlock(block, minimal) for block in network.middle())
+        self.up_0, self.up_1 = UpBlock(network.up_0, 2, minimal), UpBlock(network.up_1, 4, minimal)
         self.conv_img = network.conv_img
 
     def forward(self, feature: Tensor) -> Tensor:
-        x = self.fc(feature)
+        x = self.fc(feature)[0]
         for block in self.middle:
             x = block(x, feature)
         x = self.up_1(self.up_0(x, feature), feature)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mien_export.graphs.enlarging import EnlargedConv
+from mien_export.graphs.minimal import Convs
 from mien_export.graphs.slices import SlicedConv, SummedConv, flattened, neighbours, spare, with_norm
 from mien_export.networks.liveportrait.blocks import Block3d, Hourglass
 from mien_export.networks.liveportrait.warp import SPREAD, DenseMotionNetwork, WarpingNetwork, identity_grid, sampled
@@ -20,6 +21,9 @@ from mien_export.networks.liveportrait.warp import SPREAD, DenseMotionNetwork, W
 LIGHT = 2**17
 """Inputs times outputs up to which a level of the decoder is computed by phases: their kernels hold 16/9 the weights,
 and with more of them reading those takes the time that was gained."""
+
+NOTHING = 1e-10
+"""Heat along one axis below this is none."""
 
 
 def sampling(size: int, shift: Tensor) -> Tensor:
@@ -32,12 +36,18 @@ def sampling(size: int, shift: Tensor) -> Tensor:
     return F.relu(1 - (at[:, :, None] - places).abs())
 
 
+def profiles(points: Tensor, size: int) -> Tensor:
+    """(K,) -> (size, K), the heat along one axis.
+
+    Far away it is exactly 0: denormal numbers, which a product of three would be, take a CPU a hundred times as long.
+    """
+    heat = torch.exp(-0.5 / SPREAD * (torch.linspace(-1, 1, size)[:, None] - points).square())
+    return heat * (heat > NOTHING)
+
+
 def heat_maps(points: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """(1, K, 3) -> (D, K, H, W), 1 at each point."""
-    x, y, z = (
-        torch.exp(-0.5 / SPREAD * (torch.linspace(-1, 1, size)[:, None] - points[0, :, axis]).square())
-        for axis, size in enumerate(reversed(shape))
-    )
+    x, y, z = (profiles(points[0, :, axis], size) for axis, size in enumerate(reversed(shape)))
     return (z[:, :, None] * y.T)[..., None] * x.T[:, None]
 
 
@@ -141,7 +151,8 @@ class Occlusion(nn.Module):
 class Warp(nn.Module):
     """`WarpingNetwork`, rewritten, behind `Still`."""
 
-    def __init__(self, network: WarpingNetwork) -> None:
+    def __init__(self, network: WarpingNetwork, minimal: bool = False) -> None:
+        """``minimal``: by Winograd's way, where it is worth it; see `mien_export.graphs.minimal`."""
         super().__init__()
         dense = network.dense_motion_network
         hypotheses, channels = dense.mask.out_channels, dense.compress.out_channels + 1
@@ -154,7 +165,7 @@ class Warp(nn.Module):
         assert dense.mask.bias is not None
         self.mask = SummedConv(dense.mask.weight, dense.mask.bias, inputs)
         self.occlusion = None if dense.occlusion is None else Occlusion(dense.occlusion, filters, inputs)
-        self.third = fuse_conv_bn_eval(network.third.conv, network.third.norm)
+        self.third = Convs([fuse_conv_bn_eval(network.third.conv, network.third.norm)], minimal)
         self.fourth = network.fourth
 
     def forward(
@@ -169,6 +180,6 @@ class Warp(nn.Module):
         mixture = self.mask(features).softmax(1)[:, 1:].flatten(2)
         grid = identity_grid((depth, height, width)).view(depth, -1, 3)
         deformation = (grid + mixture.transpose(1, 2) @ shift).view(1, depth, height, width, 3)
-        moved = F.leaky_relu(self.third(sampled(volume, deformation).flatten(1, 2)), 0.01)
+        moved = F.leaky_relu(self.third(sampled(volume, deformation).flatten(1, 2))[0], 0.01)
         out: Tensor = self.fourth(moved)
         return out if self.occlusion is None else out * self.occlusion(features)
