@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
+import mien
 from mien.bundle import Bundle
 from mien.editing.directions import Direction
 from mien.editing.editor import Editor
@@ -12,9 +14,18 @@ from mien.editing.methods import METHODS
 from mien.editing.settings import read_settings
 from mien.errors import InputError
 from mien.image import Image, load_image
+from mien.reenact import Reenactor
+from mien.reenact.transfer import Transfer
+from mien.stream.sources import open_source
 from mien_export.lower import MOST_FEEDS, Use
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+DEMO = Path(mien.__file__).parent / "bundles" / "studio" / "demo"
+"""A portrait and a clip that come with mien."""
+
+STRIDE = 10
+"""Frames of a clip from one that is used to the next: neighbours look the same."""
 
 
 def editing(folder: Path | None) -> Use:
@@ -30,6 +41,28 @@ def editing(folder: Path | None) -> Use:
             editor.apply(face, edits, method=method, aligned=True)
 
     return use
+
+
+def reenacting(portrait: Path = DEMO / "source.jpg", clip: Path = DEMO / "driving.mp4") -> Use:
+    """Moves a portrait by frames of a clip, spread over its beginning; a family that retargets does so, too.
+
+    Raises ImageError, VideoError, NoFace for a portrait or a clip that cannot be used.
+    """
+
+    def use(bundle: Bundle) -> None:
+        reenactor = Reenactor(bundle, transfer=_fullest(bundle), smooth=False)
+        reenactor.set_source(portrait)
+        with open_source(clip) as frames:
+            for frame in islice(frames, 0, STRIDE * MOST_FEEDS, STRIDE):
+                reenactor.step(frame.image, frame.time)
+
+    return use
+
+
+def _fullest(bundle: Bundle) -> Transfer:
+    """What runs as many of the bundle's networks as possible."""
+    retargets = {"retarget_eye", "retarget_lip"} <= bundle.manifest.networks.keys()
+    return Transfer(retarget_eyes=retargets, retarget_lips=retargets)
 
 
 def _drawn(editor: Editor) -> Iterator[Image]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mien_export.lower import Lowered, Use
     from mien_export.onnx_export import Exported
 
+    Packed = tuple[Bundle, Mapping[str, Exported]]
+
 app = typer.Typer(no_args_is_help=True, help="Turn trained networks into bundles.")
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder or .zip to write.")]
@@ -28,6 +30,7 @@ Calibration = Annotated[
     Path | None,
     typer.Option(help="Folder of aligned faces that fp16 and int8 are tuned to; else faces the generator draws."),
 ]
+CheckpointFile = Annotated[Path, typer.Argument(help="The public checkpoint, as it was downloaded.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="Its public checkpoint.", show_default=False)]
 
 
@@ -86,9 +89,70 @@ def edit(
         _show(place, *result)
 
 
+@app.command()
+def liveportrait(
+    checkpoints: Annotated[
+        list[Path], typer.Argument(help="The folder pretrained_weights/liveportrait, or the five .pth files in it.")
+    ],
+    output: Output,
+    precision: PrecisionOption = "fp32",
+    overwrite: Overwrite = False,
+) -> None:
+    """Export LivePortrait's public checkpoints for reenactment, retargeting of eyes and lips included."""
+    from mien_export.pack.liveportrait import pack_liveportrait
+
+    _reenacting(output, precision, overwrite, partial(pack_liveportrait, checkpoints))
+
+
+@app.command()
+def fomm(
+    checkpoint: CheckpointFile, output: Output, precision: PrecisionOption = "fp32", overwrite: Overwrite = False
+) -> None:
+    """Export the First Order Motion Model's public checkpoint (vox-cpk.pth.tar) for reenactment."""
+    from mien_export.pack.fomm import pack_fomm
+
+    _reenacting(output, precision, overwrite, partial(pack_fomm, checkpoint))
+
+
+@app.command()
+def lia(
+    checkpoint: CheckpointFile, output: Output, precision: PrecisionOption = "fp32", overwrite: Overwrite = False
+) -> None:
+    """Export the Latent Image Animator's public checkpoint (vox.pt) for reenactment."""
+    from mien_export.pack.lia import pack_lia
+
+    _reenacting(output, precision, overwrite, partial(pack_lia, checkpoint))
+
+
+@app.command()
+def tpsmm(
+    checkpoint: CheckpointFile, output: Output, precision: PrecisionOption = "fp32", overwrite: Overwrite = False
+) -> None:
+    """Export the Thin-Plate-Spline Motion Model's public checkpoint (vox.pth.tar) for reenactment."""
+    from mien_export.pack.tpsmm import pack_tpsmm
+
+    _reenacting(output, precision, overwrite, partial(pack_tpsmm, checkpoint))
+
+
+def _reenacting(output: Path, precision: PrecisionName, overwrite: bool, pack: Callable[..., Packed]) -> None:
+    """Pack, lower, show: a family's bundle in the asked precision, tuned to the clip that comes with mien."""
+    from rich.console import Console
+
+    from mien_export.calibration import reenacting
+
+    with _whole(output, precision, reenacting(), overwrite) as place:
+        with Console(stderr=True).status("exporting"):
+            result = pack(place, overwrite=overwrite)
+        _show(place, *result)
+
+
 @contextmanager
 def _whole(output: Path, precision: PrecisionName, use: Use, overwrite: bool) -> Iterator[Path]:
-    """Where to write the float32 bundle: ``output``, or a place beside it from which the lower precision is made."""
+    """Where to write the float32 bundle: ``output``, or a place beside it from which the lower precision is made.
+
+    Raises OutputError, before anything is computed, where nothing can be written.
+    """
+    _check_place(output, overwrite)
     if precision == "fp32":
         yield output
         return
@@ -100,6 +164,15 @@ def _whole(output: Path, precision: PrecisionName, use: Use, overwrite: bool) ->
         yield place
         bundle, rows = lower(Bundle.open(place), output, precision, use, overwrite)
     _show_lowered(output, bundle, rows)
+
+
+def _check_place(output: Path, overwrite: bool) -> None:
+    from mien.errors import OutputError
+
+    if output.exists() and not overwrite:
+        raise OutputError(f"There is something at {output} already. Remove it, or give --overwrite.")
+    if not output.absolute().parent.is_dir():
+        raise OutputError(f"Cannot write {output}: the folder {output.parent} does not exist. Make it first.")
 
 
 def _tell(status: Status, role: str) -> None:

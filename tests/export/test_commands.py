@@ -1,0 +1,90 @@
+"""`mien export` of the reenactment families: public files in, a bundle out, or a sentence that says what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from mien import Bundle
+from mien.errors import MienError, OutputError
+from mien_export import commands
+from mien_export.checkpoints import CheckpointError
+from mien_export.networks import lia
+from mien_export.pack import fomm as fomm_pack
+from mien_export.pack import liveportrait as liveportrait_pack
+from tests import tiny_fomm
+from tests.export import small_liveportrait
+
+FAMILIES = ("liveportrait", "fomm", "lia")
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Of small networks, laid out as published."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    small_liveportrait.write_checkpoints(folder / "liveportrait")
+    tiny_fomm.small_checkpoint(folder / "vox-cpk.pth.tar")
+    torch.manual_seed(0)
+    torch.save({"gen": lia.Generator(32, 16, 4, widest=8).state_dict(), "d_optim": {}}, folder / "vox.pt")
+    return {"liveportrait": folder / "liveportrait", "fomm": folder / "vox-cpk.pth.tar", "lia": folder / "vox.pt"}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fomm_pack, "FommNetworks", lambda: tiny_fomm.SMALL)
+    monkeypatch.setattr(liveportrait_pack, "LivePortraitNetworks", lambda: small_liveportrait.NETWORKS)
+
+
+def run(*words: object) -> str:
+    """What the command prints; raises what it raised."""
+    result = CliRunner().invoke(commands.app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("family", FAMILIES[1:])  # the first, with five networks, below
+def test_a_family_is_exported(family: str, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    said = run(family, checkpoints[family], "-o", tmp_path / "faces.zip")
+    bundle = Bundle.open(tmp_path / "faces.zip")
+    assert (bundle.manifest.family, bundle.manifest.task) == (family, "reenact")
+    assert all(role in said for role in bundle.manifest.networks)
+    assert {spec.precision for spec in bundle.manifest.networks.values()} == {"fp32"}
+    assert "faces.zip" in said.replace("\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["faces.zip"]
+
+
+def test_float16_is_tuned_to_a_film_that_comes_with_mien(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    said = run("liveportrait", checkpoints["liveportrait"], "-o", tmp_path / "faces", "--precision", "fp16")
+    manifest = Bundle.open(tmp_path / "faces").manifest
+    networks = manifest.networks
+    assert manifest.family == "liveportrait" and all(role in said for role in networks)
+    assert {role: spec.precision for role, spec in networks.items()} == dict.fromkeys(networks, "fp16")
+    assert "PSNR to fp32" in said and "stays fp32" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("given", FAMILIES)
+def test_a_file_of_another_family_is_named(
+    family: str, given: str, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    if family == given:
+        return
+    other = checkpoints[given]
+    other = other / "base_models" / "motion_extractor.pth" if given == "liveportrait" else other
+    looks = {"liveportrait": "LivePortrait's motion extractor", "fomm": "FOMM's", "lia": "LIA's generator"}[given]
+    with pytest.raises(CheckpointError, match=looks):
+        run(family, other, "-o", tmp_path / "b")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for out, sentence in (("there", "already"), ("missing/b", "does not exist")):
+        with pytest.raises(OutputError, match=sentence):
+            run("lia", tmp_path / "never-read.pt", "-o", tmp_path / out)
+    with pytest.raises(MienError, match="never-read"):  # and with the option, it goes on
+        run("lia", tmp_path / "never-read.pt", "-o", tmp_path / "there", "--overwrite")
