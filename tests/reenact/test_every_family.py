@@ -20,6 +20,7 @@ from mien.reenact import Family, FamilyMotion, Reenactor, Transfer, open_family
 from mien.reenact.family import HOMES
 from mien.reenact.templates import Recorder, Template, parts_of
 from mien.stream.sources import open_source
+from tests.tiny_lia import colour_bundle
 from tests.tiny_liveportrait import tiny_liveportrait_bundle
 
 DEMO = Path(mien.__file__).parent / "bundles" / "studio" / "demo"
@@ -35,6 +36,7 @@ BUNDLES: dict[str, Callable[[Path], Bundle]] = {
     "studio": lambda path: Bundle.open("studio"),
     "liveportrait": tiny_liveportrait_bundle,
     "fomm": fomm,
+    "lia": colour_bundle,
 }
 
 
