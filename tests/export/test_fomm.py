@@ -19,7 +19,7 @@ from mien_export.checkpoints import CheckpointError
 from mien_export.graphs import fomm as graphs
 from mien_export.graphs.phases import Doubling, RowsThenSum, phased, woven
 from mien_export.networks.fomm import Keypoints, KPDetector, OcclusionAwareGenerator, inverse_2x2
-from mien_export.networks.motion_blocks import AntiAliasInterpolation2d
+from mien_export.networks.motion_blocks import AntiAliasInterpolation2d, ResBlock2d
 from mien_export.pack.fomm import pack_fomm
 from tests.export import filling
 from tests.tiny_fomm import POINTS, SMALL, settled, small_checkpoint, small_detector, small_generator
@@ -97,6 +97,13 @@ def test_the_keypoints_graph_is_the_detector() -> None:
     assert torch.allclose(value, truth.value, atol=1e-5) and torch.allclose(jacobian, truth.jacobian, atol=1e-5)
 
 
+@pytest.mark.parametrize("minimal", [True, False])
+@torch.no_grad()
+def test_the_bottleneck_is_the_network_s(minimal: bool) -> None:
+    block, x = settled(ResBlock2d(128), 5), rand(1, 128, 8, 12)  # as many channels as minimal filtering is worth
+    assert torch.allclose(graphs.Residual(block, minimal).eval()(x), block(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("occlusion", [True, False])
 @torch.no_grad()
 def test_appearance_and_generator_are_the_whole(occlusion: bool) -> None:
@@ -135,6 +142,17 @@ def test_a_checkpoint_becomes_a_bundle_that_reenacts(tmp_path: Path) -> None:
     place = reenactor._sources[0].crop
     seen = mien.image.crop(first.image, place, 256)[64:192, 64:192].astype(float)
     assert np.abs(seen - truth[64:192, 64:192]).mean() < 3  # through the portrait's pixels and back
+
+
+def test_in_float16_the_bundle_is_half_as_large(tmp_path: Path) -> None:
+    small_checkpoint(tmp_path / "vox-cpk.pth.tar")
+    bundle, _ = pack_fomm(tmp_path / "vox-cpk.pth.tar", tmp_path / "bundle", "fp16", networks=SMALL)
+    for spec in bundle.manifest.networks.values():
+        assert spec.precision == "fp16" and spec.parity.max_abs_error <= spec.parity.tolerance
+    reenactor = Reenactor(bundle, threads=1)
+    reenactor.set_source(DEMO / "source.jpg")
+    assert reenactor.step(load_image(DEMO / "source.jpg")).status == "tracked"
+    assert not list(tmp_path.glob(".mien-*"))
 
 
 @torch.no_grad()

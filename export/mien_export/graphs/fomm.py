@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mien_export.graphs.minimal import Convs
 from mien_export.graphs.phases import Doubling, RowsThenSum, phased, woven
 from mien_export.networks import fomm
 from mien_export.networks.motion_blocks import (
@@ -24,6 +25,9 @@ from mien_export.networks.motion_blocks import (
 
 LANES = 16
 """ONNX Runtime's fast layout holds channels by so many."""
+
+FAINTEST = -30.0
+"""The logarithm below which a Gaussian does not fall."""
 
 
 def folded(block: nn.Module) -> nn.Conv2d:
@@ -191,9 +195,14 @@ class MotionField(nn.Module):
         return deformation, torch.sigmoid(raw[:, self.hypotheses :]) if self.occludes else None
 
     def heat(self, value: Tensor, grid: Tensor) -> Tensor:
-        """(1, K, h, w): a Gaussian at each point, a product of one in x and one in y."""
-        x = torch.exp((grid[0, :, 0] - value[..., :1]) ** 2 / (-2 * self.variance))
-        y = torch.exp((grid[:, 0, 1] - value[..., 1:]) ** 2 / (-2 * self.variance))
+        """(1, K, h, w): a Gaussian at each point, a product of one in x and one in y.
+
+        Nowhere below 1e-26: far from their points they would be denormal numbers, which take many times as long.
+        """
+        x, y = (
+            torch.exp(torch.clamp((axis - value[..., i : i + 1]) ** 2 / (-2 * self.variance), min=FAINTEST))
+            for i, axis in enumerate((grid[0, :, 0], grid[:, 0, 1]))
+        )
         return y[..., :, None] * x[..., None, :]
 
 
@@ -219,25 +228,31 @@ def hypotheses(
 class Residual(nn.Module):
     """`ResBlock2d` with its second normalisation folded; the first stands before a ReLU and stays."""
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: nn.Module, minimal: bool) -> None:
         super().__init__()
         assert isinstance(block, ResBlock2d)
         self.norm = block.norm1
-        self.conv1 = fused(block.conv1, block.norm2)
-        self.conv2 = block.conv2
+        self.conv1 = Convs([fused(block.conv1, block.norm2)], minimal)
+        self.conv2 = Convs([block.conv2], minimal)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(F.relu(self.conv1(F.relu(self.norm(x))))) + x
-        return out
+        (inner,) = self.conv1(F.relu(self.norm(x)))
+        (out,) = self.conv2(F.relu(inner))
+        moved: Tensor = out + x
+        return moved
 
 
 class GeneratorGraph(nn.Module):
-    """What a source alone decided, and both faces' keypoints, to the picture."""
+    """What a source alone decided, and both faces' keypoints, to the picture.
 
-    def __init__(self, network: fomm.OcclusionAwareGenerator) -> None:
+    ``minimal``: the bottleneck, two thirds of the work, by `mien_export.graphs.minimal`, for float32 on a CPU; False
+    for lower precisions.
+    """
+
+    def __init__(self, network: fomm.OcclusionAwareGenerator, minimal: bool = True) -> None:
         super().__init__()
         self.field = MotionField(network.dense_motion_network)
-        self.bottleneck = nn.Sequential(*(Residual(block) for block in network.bottleneck))
+        self.bottleneck = nn.Sequential(*(Residual(block, minimal) for block in network.bottleneck))
         self.up = nn.ModuleList(Doubling(folded(block)) for block in network.up_blocks)
         self.final = RowsThenSum(phased(network.final))
 

@@ -52,7 +52,7 @@ def pack_fomm(
     built = networks or FommNetworks()
     detector = weighted(built.detector(), stored, "kp_detector", "FOMM's keypoint detector (vox-256)")
     generator = weighted(built.generator(), stored, "generator", "FOMM's generator (vox-256)")
-    roles = traced(detector, generator)
+    roles = traced(detector, generator, minimal=precision == "fp32")
     exported = {
         role: export(one.module, one.example, [info.name for info in one.outputs], one.batch)
         for role, one in roles.items()
@@ -87,8 +87,8 @@ def completed(state: State, network: nn.Module) -> State:
 
 
 @torch.no_grad()
-def traced(detector: KPDetector, generator: OcclusionAwareGenerator) -> dict[str, Traced]:
-    """What is exported, with example inputs."""
+def traced(detector: KPDetector, generator: OcclusionAwareGenerator, minimal: bool) -> dict[str, Traced]:
+    """What is exported, with example inputs; ``minimal`` as `mien_export.graphs.fomm.GeneratorGraph`."""
     keypoints, appearance = graphs.KeypointsGraph(detector), graphs.AppearanceGraph(generator)
     random = torch.Generator().manual_seed(1)
     images = torch.rand(2, 3, CROP // 8, CROP // 8, generator=random).repeat_interleave(8, 2).repeat_interleave(8, 3)
@@ -116,5 +116,7 @@ def traced(detector: KPDetector, generator: OcclusionAwareGenerator) -> dict[str
             "batch",
         ),
         "appearance": Traced(appearance, {"image": images[:1]}, (picture("image", CROP),), seen),
-        "generator": Traced(graphs.GeneratorGraph(generator), feeds, (*seen, *motions), (picture("image", CROP),)),
+        "generator": Traced(
+            graphs.GeneratorGraph(generator, minimal), feeds, (*seen, *motions), (picture("image", CROP),)
+        ),
     }
