@@ -7,11 +7,9 @@ import logging
 import os
 import shutil
 import ssl
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from os import PathLike
@@ -19,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from mien.errors import HubError
-from mien.files import output_error
+from mien.files import locked, output_error
 
 TIMEOUT = 30.0
 """Seconds without an answer."""
@@ -103,7 +101,7 @@ def fetch(entry: Entry, mirror: str | PathLike[str] | None, progress: Progress |
     target = cache_folder() / entry.name / entry.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target.with_suffix(".lock")):
+        with locked(target.with_suffix(".lock")):
             if not _is_whole(target, entry):
                 _get(entry, mirror, target.with_name(f"{entry.file}.part"), progress or _silent)
                 os.replace(target.with_name(f"{entry.file}.part"), target)
@@ -212,18 +210,3 @@ def _advice(entry: Entry, fault: str) -> str:
 
 def _silent(done: int, total: int) -> None:
     """No progress is shown."""
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """One process at a time; the operating system lets go of it when a process dies."""
-    with path.open("ab") as file:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
