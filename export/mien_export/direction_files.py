@@ -9,12 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mien.editing.directions import WIDTH, Direction, check_fit, read_directions
+from mien.editing.directions import NORMAL_UNIT, WIDTH, Direction, check_fit, read_directions
 from mien.errors import InputError
 from mien_export.checkpoints import read_stored
-
-NORMAL_UNIT = 3.0
-"""Strength 1 for a unit vector: InterFaceGAN's pictures go to 3, e4e's to 5."""
 
 COMPONENT_UNIT = 10.0
 """Strength 1 for a GANSpace component, in its standard deviations; its authors go to 20 when they edit few rows."""
@@ -49,17 +46,9 @@ def _read(spec: str, layers: int) -> tuple[Direction, ...]:
         raise InputError(f"{path} was given with a component, but only GANSpace's .pt files have components.")
     else:
         found = read_directions(path, layers)
-        if path.suffix.lower() == ".npy":
-            found = tuple(_visible(direction) for direction in found)
     if name and len(found) != 1:
         raise InputError(f"{path} holds {len(found)} directions; the one name {name!r} cannot be given to them.")
     return tuple(replace(direction, name=name) for direction in found) if name else found
-
-
-def _visible(direction: Direction) -> Direction:
-    """As a bundle has it: a lower-case name, and a unit at which strength 1 can be seen."""
-    unit = NORMAL_UNIT if direction.unit == 1 else direction.unit
-    return replace(direction, name=direction.name.lower(), unit=unit)
 
 
 def _of_torch(path: Path, name: str, chosen: tuple[int, ...] | None, layers: int) -> Direction:

@@ -11,6 +11,7 @@ from mien.editing.archive import write_arrays
 from mien.editing.directions import (
     EOGI,
     KIND,
+    NORMAL_UNIT,
     Direction,
     Record,
     check_fit,
@@ -100,7 +101,7 @@ def test_interfacegan_files(tmp_path: Path, stem: str, name: str) -> None:
     normal /= np.linalg.norm(normal)
     np.save(tmp_path / f"{stem}.npy", normal)
     (direction,) = read_directions(tmp_path / f"{stem}.npy", 18)
-    assert (direction.name, direction.unit, direction.difference_class) == (name, 1.0, -1)
+    assert (direction.name, direction.unit, direction.difference_class) == (name, NORMAL_UNIT, -1)
     assert np.allclose(direction.vector, normal, atol=1e-7) and direction.vector.shape == (1, 512)
 
 
@@ -109,7 +110,7 @@ def test_eogi_files(tmp_path: Path, stem: str) -> None:
     raw = vector(18).astype(np.float64) * 3
     np.save(tmp_path / f"{stem}.npy", raw)
     (direction,) = read_directions(tmp_path / f"{stem}.npy", 18)
-    assert direction.name == stem and direction.unit == 20.0
+    assert direction.name == stem.lower() and direction.unit == 20.0
     assert (direction.difference_class, direction.parts) == EOGI[stem]
     assert np.allclose(direction.vector, raw / np.linalg.norm(raw), atol=1e-7)
     assert np.linalg.norm(direction.vector) == pytest.approx(1)
@@ -128,7 +129,7 @@ def test_the_classes_of_eogi() -> None:
 def test_other_layouts_of_one_direction(tmp_path: Path, shape: tuple[int, ...]) -> None:
     np.save(tmp_path / "pose.npy", np.ones(shape))
     (direction,) = read_directions(tmp_path / "pose.npy", 18)
-    assert direction.vector.shape == (shape[-2] if len(shape) == 3 else 1, 512) and direction.unit == 1.0
+    assert direction.vector.shape == (shape[-2] if len(shape) == 3 else 1, 512) and direction.unit == NORMAL_UNIT
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,9 @@ PARTS = ("eyebrows", "beard", "age", "others")
 """Which parts of the face an edit may touch: the component sets of the parsing masks."""
 LEAST_NORM = 1e-12
 
+NORMAL_UNIT = 3.0
+"""Strength 1 for a unit vector: InterFaceGAN's pictures go to 3, e4e's to 5."""
+
 EOGI_UNIT = 20.0
 EOGI = {  # file stem: class of the difference network, parts of the face
     "Bushy_Eyebrows": (6, "eyebrows"),
@@ -175,10 +178,10 @@ def _foreign(stem: str, array: Array) -> Direction:
     if array.dtype.kind != "f":
         raise InputError(f"The direction {stem!r} holds {array.dtype}; floating-point numbers are asked for.")
     vector = array.reshape(array.shape[1:]) if array.ndim == 3 and len(array) == 1 else np.atleast_2d(array)
-    name = re.sub(r"[\s=,]+", "_", stem)
+    name = re.sub(r"[\s=,]+", "_", stem).lower()
     if stem in EOGI and vector.ndim == 2 and len(vector) > 1:
         number, parts = EOGI[stem]
         checked = Direction(name, vector)  # before the division, which zeros and NaN would spoil
         return Direction(name, checked.vector / np.linalg.norm(vector), EOGI_UNIT, number, parts)
     known = INTERFACEGAN.fullmatch(stem)
-    return Direction(known[1] if known else name, vector)
+    return Direction(known[1].lower() if known else name, vector, NORMAL_UNIT)
