@@ -101,12 +101,23 @@ class Trunk(nn.Module):
 def joined(encoder: lia.Encoder) -> nn.Linear:
     """The linears between a code and its magnitudes, as one."""
     linears = [plain(layer).double() for layer in encoder.fc if isinstance(layer, EqualLinear)]
-    weight, bias = linears[0].weight, linears[0].bias
+    weight, bias = linears[0].weight.data, linears[0].bias.data
     for one in linears[1:]:
         weight, bias = one.weight @ weight, one.weight @ bias + one.bias
     out = nn.Linear(weight.shape[1], weight.shape[0])
     out.weight.copy_(weight)
     out.bias.copy_(bias)
+    return out
+
+
+@torch.no_grad()
+def summed(encoder: lia.Encoder) -> nn.Linear:
+    """The encoder's last convolution, which sees all of a map of 4x4 pixels: flattened maps to the code."""
+    last = encoder.net_app.convs[-1]
+    assert isinstance(last, lia.EqualConv)
+    weight = last.weight.flatten(1) * last.scale
+    out = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    out.weight.copy_(weight)
     return out
 
 
@@ -116,9 +127,7 @@ class AppearanceGraph(nn.Module):
     def __init__(self, generator: lia.Generator) -> None:
         super().__init__()
         self.trunk = Trunk(generator.enc)
-        last = generator.enc.net_app.convs[-1]
-        assert isinstance(last, lia.EqualConv)
-        self.code = last
+        self.summed = summed(generator.enc)
         self.magnitudes = joined(generator.enc)
         colour = generator.dec.to_rgbs[-1]
         assert isinstance(colour, lia.ToRGB)
@@ -129,7 +138,7 @@ class AppearanceGraph(nn.Module):
         """``image`` (1, 3, S, S) in [0, 1] -> ``latent`` (1, D), ``motion`` (1, M), ``feature_8`` ... of 8, ... S
         pixels; the last has only the 3 channels that it is seen by."""
         *maps, small = self.trunk(image)
-        latent = self.code(small).flatten(1)
+        latent = self.summed(small.flatten(1))
         maps[0] = self.colour(maps[0])
         return latent, self.magnitudes(latent), *reversed(maps)
 
@@ -141,9 +150,8 @@ class MotionGraph(nn.Module):
     def __init__(self, generator: lia.Generator) -> None:
         super().__init__()
         self.trunk = Trunk(generator.enc)
-        last, linear = generator.enc.net_app.convs[-1], joined(generator.enc)
-        assert isinstance(last, lia.EqualConv)
-        whole = linear.weight.double() @ (last.weight.double() * last.scale).flatten(1)
+        linear = joined(generator.enc)
+        whole = linear.weight.double() @ summed(generator.enc).weight.double()
         self.magnitudes = nn.Linear(whole.shape[1], whole.shape[0])
         self.magnitudes.weight.copy_(whole)
         self.magnitudes.bias.copy_(linear.bias)

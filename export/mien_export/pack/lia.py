@@ -8,9 +8,11 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from mien.bundle import Bundle, Licence, Manifest, write_bundle
-from mien_export.checkpoints import CheckpointError, State, load, part, read_state
+from mien_export.checkpoints import State, load, part, read_state
 from mien_export.graphs import lia as graphs
 from mien_export.lower import lower
 from mien_export.networks.lia import Generator
@@ -60,10 +62,8 @@ def pack_lia(
 def read_generator(checkpoint: Path) -> Generator:
     """The network as trained; a training file's discriminator and optimisers are left. Raises CheckpointError."""
     stored = read_state(checkpoint)
-    if not any(key.startswith("gen.") for key in stored.state):
-        load(Generator(), stored.state, WHAT)  # which says what is in the file instead
-        raise CheckpointError(f"{checkpoint} is LIA's generator itself; the public files hold it under 'gen'.")
-    state = part(stored, "gen")
+    whole = any(key.startswith("gen.") for key in stored.state)
+    state = part(stored, "gen") if whole else stored.state
     generator = generator_like(state)
     load(generator, state, WHAT)
     return generator.eval()
@@ -85,9 +85,13 @@ def traced(generator: Generator) -> dict[str, Traced]:
     appearance, motion = graphs.AppearanceGraph(generator).eval(), graphs.MotionGraph(generator).eval()
     side, style, directions = generator.size, generator.style_dim, generator.motion_dim
     random = torch.Generator().manual_seed(1)
-    images = torch.rand(2, 3, side // 8, side // 8, generator=random).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    images = smooth(torch.rand(2, 3, 4, 4, generator=random), side)
     latent, own, *features = appearance(images[:1])
-    maps = {f"feature_{one.shape[-1]}": one for one in features}
+    # What a warp moves multiplies what rounding does to its way: features are smooth here, and fade to the frame.
+    maps = {}
+    for one in features:
+        channels, size = one.shape[1], one.shape[-1]
+        maps[f"feature_{size}"] = smooth(F.pad(torch.randn(1, channels, 3, 3, generator=random), (1, 1, 1, 1)), size)
     code, magnitudes = plain("latent", 1, style), plain("motion", 1, directions)
     seen = tuple(plain(name, *one.shape, layout="NCHW") for name, one in maps.items())
     return {
@@ -108,3 +112,8 @@ def traced(generator: Generator) -> dict[str, Traced]:
             (picture("image", side),),
         ),
     }
+
+
+def smooth(coarse: Tensor, side: int) -> Tensor:
+    """Coarse maps, enlarged."""
+    return F.interpolate(coarse, (side, side), mode="bilinear")
