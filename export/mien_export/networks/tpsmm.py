@@ -1,4 +1,4 @@
-"""Thin-Plate-Spline Motion Model: groups of keypoints whose splines bend the source, and a network that paints the rest.
+"""Thin-Plate-Spline Motion Model: splines through keypoints bend the source, and a network paints the rest.
 
 Paper: Thin-Plate Spline Motion Model for Image Animation (Zhao and Zhang 2022). Origin:
 yoyo-nb/Thin-Plate-Spline-Motion-Model (MIT); keys are that repository's, those of the ResNet torchvision's. The public
@@ -73,7 +73,7 @@ class KPDetector(nn.Module):
         self.fg_encoder = ResNet18(2 * GROUP * num_tps, width)
 
     def forward(self, image: Tensor) -> Tensor:
-        return (2 * torch.sigmoid(self.fg_encoder(image)) - 1).unflatten(1, (-1, 2))
+        return torch.unflatten(2 * torch.sigmoid(self.fg_encoder(image)) - 1, 1, (-1, 2))
 
 
 def radial(square: Tensor) -> Tensor:
@@ -88,17 +88,18 @@ def distances(places: Tensor, points: Tensor) -> Tensor:
 
 def solved_splines(driving: Tensor, source: Tensor) -> Tensor:
     """(N, groups, 8, 2): of each group the weights of its five points, then x, y and 1; points (N, 5 groups, 2)."""
-    here, there = (points.unflatten(1, (-1, GROUP)) for points in (driving, source))
+    here, there = (torch.unflatten(points, 1, (-1, GROUP)) for points in (driving, source))
     flat = F.pad(here, (0, 1), value=1.0)
     above = torch.cat([radial(distances(here, here)), flat], -1)
     below = F.pad(flat.transpose(-1, -2), (0, 3))
     system = torch.cat([above, below], -2) + SOFTNESS * torch.eye(GROUP + 3, dtype=driving.dtype)
-    return torch.linalg.solve(system, F.pad(there, (0, 0, 0, 3)))
+    solved: Tensor = torch.linalg.solve(system, F.pad(there, (0, 0, 0, 3)))
+    return solved
 
 
 def bent(places: Tensor, driving: Tensor, splines: Tensor) -> Tensor:
     """Where each spline looks from ``places`` (P, 2): (N, groups, P, 2)."""
-    near = radial(distances(places, driving.unflatten(1, (-1, GROUP))))
+    near = radial(distances(places, torch.unflatten(driving, 1, (-1, GROUP))))
     flat = F.pad(places, (0, 1), value=1.0)
     return near @ splines[..., :GROUP, :] + flat @ splines[..., GROUP:, :]
 
@@ -181,9 +182,10 @@ class DenseMotionNetwork(nn.Module):
         batch, _, height, width = small.shape
         grid = coordinate_grid(height, width, small)
         moved = bent(grid.reshape(-1, 2), driving, solved_splines(driving, source))
-        motions = torch.cat([grid.expand(batch, 1, -1, -1, -1), moved.unflatten(2, (height, width))], 1)
+        motions = torch.cat([grid.expand(batch, 1, -1, -1, -1), torch.unflatten(moved, 2, (height, width))], 1)
         repeated = small[:, None].expand(-1, motions.shape[1], -1, -1, -1).flatten(0, 1)
-        deformed = F.grid_sample(repeated, motions.flatten(0, 1), align_corners=True).unflatten(0, (batch, -1))
+        sampled = F.grid_sample(repeated, motions.flatten(0, 1), align_corners=True)
+        deformed = torch.unflatten(sampled, 0, (batch, -1))
         levels = self.decoded(torch.cat([self.heat_maps(driving, source, grid), deformed.flatten(1, 2)], 1))
         maps = torch.softmax(self.maps(levels[-1]), 1)
         read = levels[-self.early :]
@@ -247,7 +249,7 @@ class InpaintingNetwork(nn.Module):
 
     def forward(self, image: Tensor, deformation: Tensor, occlusions: Sequence[Tensor]) -> Inpainted:
         moved = [warped(maps, deformation) for maps in self.encoded(image)]
-        chosen = occlusions if self.multi_mask else occlusions * len(moved)
+        chosen = list(occlusions) * (1 if self.multi_mask else len(moved))
         shown = [resized(one, maps.shape[-2:]) for one, maps in zip(chosen, moved, strict=True)]
         out, *skips = (maps * shows for maps, shows in zip(moved, shown, strict=True))
         for level, (block, skip) in enumerate(zip(self.up_blocks, skips, strict=True)):
@@ -271,8 +273,7 @@ class AVDNetwork(nn.Module):
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
         """Keypoints (N, K, 2) both, and the result."""
         codes = self.pose_encoder(driving.flatten(1)), self.id_encoder(source.flatten(1))
-        points: Tensor = self.decoder(torch.cat(codes, 1))
-        return points.unflatten(1, (-1, 2))
+        return torch.unflatten(self.decoder(torch.cat(codes, 1)), 1, (-1, 2))
 
 
 def perceptron(*widths: int) -> nn.Sequential:
@@ -280,4 +281,4 @@ def perceptron(*widths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for a, b in zip(widths[:-2], widths[1:-1], strict=True):
         layers += nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()
-    return nn.Sequential(*layers, nn.Linear(*widths[-2:]))
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
