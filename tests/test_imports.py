@@ -35,7 +35,7 @@ STACK = [
     {"image", "kernels"},
     {"geometry"},
 ]
-GROUND = {"errors", "files", "timing", "provenance", "picture_header", "hub", "_cpu", "_cuda"}
+GROUND = {"errors", "files", "timing", "provenance", "picture_header", "archive", "hub", "_cpu", "_cuda"}
 LEVEL = {part: level for level, parts in enumerate([*STACK, GROUND]) for part in parts}
 
 

@@ -13,7 +13,7 @@ def convert_template(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Converts LivePortrait's motion template for `mien reenact`. Nothing that the file might want run is run."""
-    from mien.commands.motion_files import check_name, write_template
+    from mien.reenact.template_files import check_name, write_template
     from mien_export.template_files import read_liveportrait_template
 
     check_name(output)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 import mien as package
 from mien.commands import driver as driver_module
-from mien.commands.motion_files import read_template, write_template
 from mien.errors import InputError, MotionError, NoFace, OutputError
 from mien.image import load_image, save_image
 from mien.provenance import read_mark
+from mien.reenact.template_files import read_template, write_template
 from mien.reenact.templates import Template
 from mien.stream.sources import CameraSource, open_source
 from tests.commands.program import Program

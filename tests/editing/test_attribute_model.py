@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.editing.archive import read_arrays, write_arrays
+from mien.archive import read_arrays, write_arrays
 from mien.editing.attribute_model import Attribute, AttributeModel, read_model, write_model
 from mien.editing.tables import make_column
 from mien.errors import InputError

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.editing.archive import write_arrays
+from mien.archive import write_arrays
 from mien.editing.codes import KIND, Codes, read_codes, write_codes
 from mien.errors import InputError
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.editing.archive import write_arrays
+from mien.archive import write_arrays
 from mien.editing.directions import (
     EOGI,
     KIND,

@@ -18,12 +18,12 @@ import typer
 from typer.testing import CliRunner
 
 import mien
-from mien.commands.motion_files import read_template
 from mien.errors import MotionError
 from mien.geometry import rotation
 from mien.image import load_image
 from mien.reenact import Reenactor, open_family
 from mien.reenact.liveportrait_motion import LivePortraitMotion
+from mien.reenact.template_files import read_template
 from mien_export.convert_template import convert_template
 from mien_export.template_files import StoredArray, Unpickler, read_liveportrait_template, read_pickle
 from tests.tiny_liveportrait import tiny_liveportrait_bundle

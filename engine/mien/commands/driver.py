@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.commands.motion_files import SUFFIX, read_template, refuse_pickle
 from mien.errors import MotionError, NoFace
 from mien.reenact.family import Family, FamilyMotion
+from mien.reenact.template_files import SUFFIX, read_template, refuse_pickle
 from mien.reenact.templates import Recorder, Template
 from mien.stream.pipeline import Progress
 from mien.stream.sources import PICTURE_SUFFIXES, CameraSource, Source, SourceFrame, VideoSource, open_source

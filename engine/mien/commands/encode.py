@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.archive import read_arrays
 from mien.bundle import Bundle
 from mien.commands.pictures import Failure, find_pictures
-from mien.editing.archive import read_arrays
 from mien.editing.codes import Codes, write_codes
 from mien.editing.editor import Editor
 from mien.errors import DiskFull, EditError, InputError, MienError, OutputError, SessionError

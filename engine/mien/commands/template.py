@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mien.bundle import Bundle
 from mien.commands.driver import record
-from mien.commands.motion_files import check_name, write_template
 from mien.reenact.family import open_family
+from mien.reenact.template_files import check_name, write_template
 from mien.stream.pipeline import Progress
 from mien.stream.sources import open_source
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.editing.archive import read_about, read_arrays, write_arrays
+from mien.archive import read_about, read_arrays, write_arrays
 from mien.editing.tables import Column, Doubles, Kind
 from mien.errors import InputError
 

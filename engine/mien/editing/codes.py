@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.editing.archive import ABOUT, Array, read_about, read_arrays, write_arrays
+from mien.archive import ABOUT, Array, read_about, read_arrays, write_arrays
 from mien.errors import InputError
 
 Floats = NDArray[np.float32]

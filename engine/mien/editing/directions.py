@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.editing.archive import Array, read_about, read_arrays, write_arrays
+from mien.archive import Array, read_about, read_arrays, write_arrays
 from mien.errors import InputError
 
 Floats = NDArray[np.float32]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mien.editing import archive
-from mien.editing.archive import read_about, read_arrays, write_arrays
+from mien import archive
+from mien.archive import read_about, read_arrays, write_arrays
 from mien.errors import InputError, OutputError
 
 

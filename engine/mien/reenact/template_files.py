@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mien.editing.archive import ABOUT, read_about, read_arrays, write_arrays
+from mien.archive import ABOUT, read_about, read_arrays, write_arrays
 from mien.errors import MotionError, OutputError
 from mien.reenact.templates import KIND, Template
 
