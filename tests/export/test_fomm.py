@@ -22,7 +22,7 @@ from mien_export.networks.fomm import Keypoints, KPDetector, OcclusionAwareGener
 from mien_export.networks.motion_blocks import AntiAliasInterpolation2d, ResBlock2d
 from mien_export.pack.fomm import pack_fomm
 from tests.export import filling
-from tests.tiny_fomm import POINTS, SMALL, settled, small_checkpoint, small_detector, small_generator
+from tests.export.small_fomm import POINTS, SMALL, settled, small_checkpoint, small_detector, small_generator
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 DEMO = Path(mien.__file__).parent / "bundles" / "studio" / "demo"
