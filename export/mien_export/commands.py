@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from math import log10
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -135,15 +136,27 @@ def tpsmm(
 
 
 def _reenacting(output: Path, precision: PrecisionName, overwrite: bool, pack: Callable[..., Packed]) -> None:
-    """Pack, lower, show: a family's bundle in the asked precision, tuned to the clip that comes with mien."""
+    """A family's bundle in the asked precision, with what that cost of each network."""
     from rich.console import Console
 
-    from mien_export.calibration import reenacting
+    _check_place(output, overwrite)
+    with Console(stderr=True).status("exporting"):
+        bundle, exported = pack(output, precision=precision, overwrite=overwrite)
+    _show(output, bundle, exported)
+    if precision != "fp32":
+        _show_precisions(bundle)
 
-    with _whole(output, precision, reenacting(), overwrite) as place:
-        with Console(stderr=True).status("exporting"):
-            result = pack(place, overwrite=overwrite)
-        _show(place, *result)
+
+def _show_precisions(bundle: Bundle) -> None:
+    """Each network's precision, and the worst of its outputs beside float32; some stay as they are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("network", "precision", "PSNR to fp32")
+    for role, spec in bundle.manifest.networks.items():
+        lowered = spec.precision != "fp32" and spec.parity.max_abs_error > 0
+        table.add_row(role, spec.precision, f"{-20 * log10(spec.parity.max_abs_error):.1f} dB" if lowered else "")
+    Console().print(table)
 
 
 @contextmanager

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
+from tempfile import TemporaryDirectory
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mien.bundle import Bundle, Licence, Manifest, write_bundle
+from mien_export.calibration import reenacting
 from mien_export.checkpoint_files import CheckpointError
 from mien_export.checkpoints import State, load, read_state
 from mien_export.graphs import liveportrait as graphs
+from mien_export.lower import lower
 from mien_export.networks import liveportrait as networks
 from mien_export.onnx_export import Exported, export
 from mien_export.pack.description import Traced, described, picture, plain
@@ -41,6 +44,7 @@ FILES: Mapping[str, str] = {
 
 F, M, W, G, STITCHING, EYES, LIPS = FILES
 
+Precision = Literal["fp32", "fp16", "int8"]
 Network = TypeVar("Network", bound=nn.Module)
 Perceptron = networks.StitchingRetargetingNetwork
 
@@ -78,21 +82,21 @@ class Weighted:
 def pack_liveportrait(
     checkpoints: Sequence[Path],
     out: str | PathLike[str],
+    precision: Precision = "fp32",
     overwrite: bool = False,
     built: LivePortraitNetworks | None = None,
-    progress: Callable[[str], None] = lambda role: None,
 ) -> tuple[Bundle, dict[str, Exported]]:
     """Convert, check and write. ``checkpoints``: the five public files in any order, or a folder that holds them.
 
-    Each file is known by what is in it, not by its name. ``progress`` is told each role before it is exported. Raises
-    CheckpointError for files that are missing, given twice or of something else; ParityError, OutputError.
+    Each file is known by what is in it, not by its name. A lower precision is tuned to a clip that comes with mien.
+    Raises CheckpointError for files that are missing, given twice or of something else; ParityError, PrecisionError,
+    OutputError.
     """
     built = built or LivePortraitNetworks()
     files = tuple(checkpoint_files(checkpoints))
     weighted = with_weights(built, read_parts(files))
     exported, specs = {}, {}
-    for role, make in roles(weighted, built.side):
-        progress(role)
+    for role, make in roles(weighted, built.side, minimal=precision == "fp32"):
         one = make()
         exported[role] = export(one.module, one.example, [info.name for info in one.outputs], one.batch)
         specs[role] = described(role, one, exported[role])
@@ -108,7 +112,12 @@ def pack_liveportrait(
     )
     arrays = {"lip_neutral": np.array(NEUTRAL_LIPS, np.float32)}
     models = {role: one.model for role, one in exported.items()}
-    return write_bundle(out, manifest, models, arrays, overwrite), exported
+    if precision == "fp32":
+        return write_bundle(out, manifest, models, arrays, overwrite), exported
+    with TemporaryDirectory(prefix=".mien-", dir=Path(out).absolute().parent) as folder:
+        full = write_bundle(Path(folder) / "full", manifest, models, arrays)
+        bundle, _ = lower(full, out, precision, reenacting(), overwrite)
+    return bundle, exported
 
 
 def checkpoint_files(given: Iterable[Path]) -> Iterator[Path]:
@@ -180,11 +189,14 @@ def with_weights(built: LivePortraitNetworks, parts: Mapping[str, State]) -> Wei
     )
 
 
-def roles(weighted: Weighted, side: int) -> Iterator[tuple[str, Callable[[], Traced]]]:
-    """Every network of the bundle, one after another, so that one graph at a time is in memory."""
+def roles(weighted: Weighted, side: int, minimal: bool) -> Iterator[tuple[str, Callable[[], Traced]]]:
+    """Every network of the bundle, one after another, so that one graph at a time is in memory.
+
+    ``minimal`` as `mien_export.graphs.liveportrait.GeneratorGraph`.
+    """
     yield "motion", partial(traced_motion, weighted, side)
     yield "appearance", partial(traced_appearance, weighted, side)
-    yield "generator", partial(traced_generator, weighted, side)
+    yield "generator", partial(traced_generator, weighted, side, minimal)
     yield "retarget_eye", partial(traced_retargeting, weighted.eye)
     yield "retarget_lip", partial(traced_retargeting, weighted.lip)
 
@@ -219,9 +231,9 @@ def traced_appearance(weighted: Weighted, side: int) -> Traced:
 
 
 @torch.no_grad()
-def traced_generator(weighted: Weighted, side: int) -> Traced:
+def traced_generator(weighted: Weighted, side: int, minimal: bool) -> Traced:
     """All of a source, and a driver's points, to the picture."""
-    graph = graphs.GeneratorGraph(weighted.warp, weighted.decoder, weighted.stitching).eval()
+    graph = graphs.GeneratorGraph(weighted.warp, weighted.decoder, weighted.stitching, minimal).eval()
     still = traced_appearance(weighted, side)
     source, driving = still.example["source_points"], cloud(weighted, 2)
     inputs = {
