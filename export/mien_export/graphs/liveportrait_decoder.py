@@ -3,7 +3,8 @@
 What stands behind it, for 891.6 GFLOP as written: the instance norm of an enlarged picture is that of the small one;
 the three first convolutions of an up block read the same enlarged features (`EnlargedConv`: 145 to 33 GFLOP); the shift
 of a shortcut's SPADE is followed by nothing but the shortcut's 1x1 convolution, so the two are one narrow convolution
-(58 to 19 GFLOP).
+(58 to 19 GFLOP). Up to the last block all that convolutions give is read by instance norms alone, which take any bias
+away again: there are none.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from mien_export.graphs.minimal import Convs
 from mien_export.networks.liveportrait.spade import SLOPE, SPADE, SPADEDecoder, SPADEResnetBlock, SpectralConv2d
 
 
-def plain(conv: SpectralConv2d) -> nn.Conv2d:
-    """With the spectral norm divided out, by the stored vectors."""
-    weight = conv.effective_weight().detach()
+def plain(conv: SpectralConv2d | nn.Conv2d, bias: bool = True) -> nn.Conv2d:
+    """With the spectral norm divided out, by the stored vectors, and, if so asked, without the bias."""
+    weight = (conv.effective_weight() if isinstance(conv, SpectralConv2d) else conv.weight).detach()
     outputs, inputs, kernel, _ = weight.shape
-    found = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=conv.bias is not None)
+    bias = bias and conv.bias is not None
+    found = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
     found.weight = nn.Parameter(weight)
-    found.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
+    if bias and conv.bias is not None:
+        found.bias = nn.Parameter(conv.bias.detach().clone())
     return found
 
 
@@ -63,10 +66,11 @@ def after(conv: nn.Conv2d, pointwise: nn.Conv2d) -> nn.Conv2d:
 class Modulated(nn.Module):
     """SPADE, LeakyReLU and the convolution behind them."""
 
-    def __init__(self, spade: SPADE, conv: SpectralConv2d, factor: int, minimal: bool) -> None:
+    def __init__(self, spade: SPADE, conv: SpectralConv2d, factor: int, minimal: bool, bias: bool = False) -> None:
+        """``bias``: not needed where nothing but instance norms read the output."""
         super().__init__()
         self.modulation = Modulation(spade, factor, minimal)
-        self.conv = Convs([plain(conv)], minimal)
+        self.conv = Convs([plain(conv, bias)], minimal)
 
     def forward(self, normal: Tensor, features: Tensor) -> Tensor:
         """``normal``: behind the instance norm, at the size of what is to come out."""
@@ -95,7 +99,7 @@ class UpBlock(nn.Module):
     def __init__(self, block: SPADEResnetBlock, factor: int, minimal: bool) -> None:
         super().__init__()
         self.first = Modulated(block.norm_0, block.conv_0, factor, minimal)
-        self.second = Modulated(block.norm_1, block.conv_1, factor, minimal)
+        self.second = Modulated(block.norm_1, block.conv_1, factor, minimal, bias=True)
         self.shortcut = plain(block.conv_s)
         self.modulation = Modulation(block.norm_s, factor, minimal, self.shortcut)
 
@@ -114,7 +118,7 @@ class Decoder(nn.Module):
     def __init__(self, network: SPADEDecoder, minimal: bool = False) -> None:
         """``minimal``: by Winograd's way, where it is worth it; see `mien_export.graphs.minimal`."""
         super().__init__()
-        self.fc = Convs([network.fc], minimal)
+        self.fc = Convs([plain(network.fc, bias=False)], minimal)
         self.middle = nn.ModuleList(MiddleBlock(block, minimal) for block in network.middle())
         self.up_0, self.up_1 = UpBlock(network.up_0, 2, minimal), UpBlock(network.up_1, 4, minimal)
         self.conv_img = network.conv_img

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mien_export.graphs.enlarging import EnlargedConv
-from mien_export.graphs.minimal import Convs
+from mien_export.graphs.minimal import OUT, Convs, DepthConv
 from mien_export.graphs.slices import SlicedConv, SummedConv, flattened, neighbours, spare, with_norm
 from mien_export.networks.liveportrait.blocks import Block3d, Hourglass
 from mien_export.networks.liveportrait.warp import SPREAD, DenseMotionNetwork, WarpingNetwork, identity_grid, sampled
@@ -76,16 +76,25 @@ def warped(compressed: Tensor, shift: Tensor) -> Tensor:
     return torch.unflatten(stacks.permute(2, 0, 1, 3), 3, (height, width))
 
 
+def volume_conv(
+    weight: Tensor, bias: Tensor, depth: int, inputs: int | None = None, outputs: int | None = None
+) -> SlicedConv | DepthConv:
+    """``depth``: of the volume, where minimal filtering may be used, else 0."""
+    if depth:
+        return DepthConv(weight, bias, depth, inputs, outputs)
+    return SlicedConv(weight, bias, inputs, outputs)
+
+
 class Level(nn.Module):
     """One up block of the hourglass."""
 
-    def __init__(self, block: Block3d) -> None:
+    def __init__(self, block: Block3d, depth: int) -> None:
         super().__init__()
         weight, bias = with_norm(block.conv, block.norm)
         outputs, inputs = weight.shape[:2]
         small = inputs * outputs <= LIGHT
         self.enlarged = EnlargedConv(flattened(weight, inputs), bias, 2) if small else None
-        self.conv = None if small else SlicedConv(weight, bias)
+        self.conv = None if small else volume_conv(weight, bias, depth)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.enlarged is not None:
@@ -101,21 +110,21 @@ def blocks_of(modules: nn.ModuleList) -> list[Block3d]:
 class SlicedHourglass(nn.Module):
     """(D, I, H, W) -> (D, O, H, W); ``inputs`` channels, those behind the network's own being zeros."""
 
-    def __init__(self, network: Hourglass, order: list[int]) -> None:
-        """``order``: which of the network's inputs each input here is."""
+    def __init__(self, network: Hourglass, order: list[int], depth: int) -> None:
+        """``order``: which of the network's inputs each input here is. ``depth``: see `volume_conv`."""
         super().__init__()
         inputs = len(order) + spare(len(order))
         first, *others = blocks_of(network.encoder.down_blocks)
         weight, bias = with_norm(first.conv, first.norm)
-        self.down = nn.ModuleList([SlicedConv(weight[:, order], bias, inputs)])
-        self.down.extend(SlicedConv(*with_norm(block.conv, block.norm)) for block in others)
-        self.up = nn.ModuleList(Level(block) for block in blocks_of(network.decoder.up_blocks))
+        self.down = nn.ModuleList([volume_conv(weight[:, order], bias, depth, inputs)])
+        self.down.extend(volume_conv(*with_norm(block.conv, block.norm), depth) for block in others)
+        self.up = nn.ModuleList(Level(block, depth) for block in blocks_of(network.decoder.up_blocks))
         last = network.decoder
         weight, bias = with_norm(last.conv, last.norm)
         found = last.out_filters - first.conv.in_channels
         weight = torch.cat([weight[:, :found], weight[:, found:][:, order]], 1)
         self.outputs = len(weight) + spare(len(weight))
-        self.last = SlicedConv(weight, bias, found + inputs, self.outputs)
+        self.last = volume_conv(weight, bias, depth, found + inputs, self.outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = [x]
@@ -160,10 +169,12 @@ class Warp(nn.Module):
         order = [k * channels for k in moving]
         order += [k * channels + c for k in moving for c in features] + [*features]
         self.spare = spare(len(order))
-        self.hourglass = SlicedHourglass(dense.hourglass, order)
+        depth = dense.depth if minimal and dense.depth % OUT == 0 else 0
+        self.hourglass = SlicedHourglass(dense.hourglass, order, depth)
         filters, inputs = dense.mask.in_channels, self.hourglass.outputs
         assert dense.mask.bias is not None
-        self.mask = SummedConv(dense.mask.weight, dense.mask.bias, inputs)
+        weight, bias = dense.mask.weight, dense.mask.bias
+        self.mask = DepthConv(weight, bias, depth, inputs) if depth else SummedConv(weight, bias, inputs)
         self.occlusion = None if dense.occlusion is None else Occlusion(dense.occlusion, filters, inputs)
         self.third = Convs([fuse_conv_bn_eval(network.third.conv, network.third.norm)], minimal)
         self.fourth = network.fourth

@@ -59,7 +59,7 @@ class DenseMotionNetwork(nn.Module):
         super().__init__()
         hypotheses = num_kp + 1
         self.hourglass = Hourglass(block_expansion, hypotheses * (compress + 1), num_blocks, max_features)
-        filters = self.hourglass.decoder.out_filters
+        self.depth, filters = reshape_depth, self.hourglass.decoder.out_filters
         self.mask = nn.Conv3d(filters, hypotheses, 7, padding=3)
         self.compress = nn.Conv3d(feature_channel, compress, 1)
         self.norm = nn.BatchNorm3d(compress)
