@@ -8,18 +8,32 @@ if TYPE_CHECKING:
     from mien.bundle import Bundle as Bundle
     from mien.editing.editor import Editor as Editor
     from mien.errors import MienError as MienError
+    from mien.reenact.family import open_family as open_family
     from mien.reenact.reenactor import Reenactor as Reenactor
+    from mien.reenact.transfer import Transfer as Transfer
     from mien.sessions import open_session as open_session
 
     __version__: str
 
-__all__ = ["Bundle", "Editor", "MienError", "Reenactor", "__version__", "kernels", "open_session"]
+__all__ = [
+    "Bundle",
+    "Editor",
+    "MienError",
+    "Reenactor",
+    "Transfer",
+    "__version__",
+    "kernels",
+    "open_family",
+    "open_session",
+]
 
 _HOMES = {
     "Bundle": "mien.bundle",
     "Editor": "mien.editing.editor",
     "MienError": "mien.errors",
     "Reenactor": "mien.reenact.reenactor",
+    "Transfer": "mien.reenact.transfer",
+    "open_family": "mien.reenact.family",
     "open_session": "mien.sessions",
 }
 
