@@ -29,6 +29,10 @@ def splines(driving: ArrayLike, source: ArrayLike) -> Floats:
     finite spline.
     """
     here, there = (np.asarray(points, np.float64).reshape(-1, GROUP, 2) for points in (driving, source))
+    if not (np.isfinite(here).all() and np.isfinite(there).all()):
+        raise MotionError(
+            "Splines through keypoints were asked for, but those are not all finite numbers. Leave this frame out."
+        )
     groups = len(here)
     flat = np.concatenate([here, np.ones((groups, GROUP, 1))], 2)
     system = np.zeros((groups, GROUP + 3, GROUP + 3))
@@ -44,8 +48,7 @@ def splines(driving: ArrayLike, source: ArrayLike) -> Floats:
         solved = np.full_like(wanted, np.nan)
     if not np.isfinite(solved).all():
         raise MotionError(
-            "The driver's keypoints allow no finite motion: they are not all finite numbers, or no spline fits them. "
-            "Leave this frame out."
+            "Splines through keypoints were asked for, but these lie where none passes. Leave this frame out."
         )
     return solved
 

@@ -32,6 +32,9 @@ Tensors = Mapping[str, NDArray[np.float32]]
 CROP = 256
 """Side of what the networks see, in pixels."""
 
+FLATTEST = 1e-6
+"""Smallest area that counts as one, in squares of what it is along."""
+
 ROLES = ("keypoints", "appearance", "generator")
 AVD = "avd"
 """Animation via disentanglement: a network that a bundle may have or not."""
@@ -178,11 +181,16 @@ def relative(
     """
     scale = 1.0
     if adapt_scale:
-        areas = hull_area(source), hull_area(reference)
-        if not min(areas) > 0:
+        scale = span(source) / span(reference)
+        if not np.isfinite(scale):
             raise MotionError(
                 "Relative motion was asked for, but the keypoints of the portrait or of the reference frame lie on one "
                 "line. Take another frame as the reference, or ask for absolute motion."
             )
-        scale = float(np.sqrt(areas[0] / areas[1]))
     return source + multiplier * scale * (driving - reference)
+
+
+def span(points: Floats) -> float:
+    """The root of the convex hull's area; NaN where the points lie on a line but for rounding."""
+    area = hull_area(points)
+    return float(np.sqrt(area)) if area > FLATTEST * np.ptp(points, 0).max() ** 2 else float("nan")
