@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -490,23 +490,28 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 # Several processes
 
 
-def build_in_process(folder: Path, key: EngineKey, log: Path, seconds: float, results: Connection) -> None:
-    def make() -> bytes:
-        with log.open("a") as file:
-            file.write(f"{os.getpid()}\n")
-        time.sleep(seconds)
-        return str(os.getpid()).encode()
-
-    results.send(EngineCache(folder).build(key, make))
+def in_process(target: Callable[[], object]) -> ForkProcess:
+    """Not started yet; it ends with the tests at the latest, so that a lock that is never free hangs nothing."""
+    return context.Process(target=target, daemon=True)
 
 
 def test_processes_that_want_the_same_engine_build_it_once(cache: EngineCache, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    pipes = [context.Pipe(duplex=False) for _ in range(6)]
-    builders = [context.Process(target=build_in_process, args=(cache.folder, KEY, log, 0.2, send)) for _, send in pipes]
+
+    def make() -> bytes:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.2)
+        return str(os.getpid()).encode()
+
+    receive, send = context.Pipe(duplex=False)
+    builders = [in_process(lambda: send.send(cache.build(KEY, make))) for _ in range(6)]
     for builder in builders:
         builder.start()
-    plans = {receive.recv() for receive, _ in pipes}
+    plans = set()
+    for _ in builders:
+        assert receive.poll(20), "a process gave nothing"
+        plans.add(receive.recv())
     for builder in builders:
         builder.join()
     assert log.read_text().encode().split() == list(plans), "one build, and its result for all"
@@ -516,7 +521,7 @@ def test_processes_that_want_the_same_engine_build_it_once(cache: EngineCache, t
 
 def test_another_process_waits_for_the_build_and_takes_its_result(cache: EngineCache) -> None:
     receive, send = context.Pipe(duplex=False)
-    waiting = context.Process(target=lambda: send.send(cache.build(KEY, not_again)))
+    waiting = in_process(lambda: send.send(cache.build(KEY, not_again)))
 
     def make() -> bytes:
         waiting.start()
@@ -587,7 +592,7 @@ def die(*arguments: object) -> bytes:
 
 def run_and_die(target: Callable[[], object]) -> bool:
     """Runs something in a process of its own; whether it was killed (and did not come to its end)."""
-    process = context.Process(target=target)
+    process = in_process(target)
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
@@ -609,7 +614,7 @@ def test_a_process_killed_while_building_leaves_nothing_and_lets_the_next_one_bu
 
 def test_one_that_waits_builds_when_the_builder_is_killed(cache: EngineCache) -> None:
     receive, send = context.Pipe(duplex=False)
-    waiting = context.Process(target=lambda: send.send(cache.build(KEY, lambda: PLAN)))
+    waiting = in_process(lambda: send.send(cache.build(KEY, lambda: PLAN)))
     started, starting = context.Pipe(duplex=False)
 
     def make() -> bytes:
@@ -617,9 +622,9 @@ def test_one_that_waits_builds_when_the_builder_is_killed(cache: EngineCache) ->
         time.sleep(60)
         return b"never"
 
-    builder = context.Process(target=lambda: cache.build(KEY, make))
+    builder = in_process(lambda: cache.build(KEY, make))
     builder.start()
-    started.recv()
+    assert started.poll(10)
     waiting.start()
     assert not receive.poll(0.2), "it did not wait"
     builder.kill()
@@ -764,7 +769,7 @@ def test_clearing_refuses_an_unfit_folder(filled: EngineCache) -> None:
 
 def test_clearing_waits_for_a_build(filled: EngineCache) -> None:
     receive, send = context.Pipe(duplex=False)
-    clearing = context.Process(target=lambda: send.send(filled.clear()))
+    clearing = in_process(lambda: send.send(filled.clear()))
 
     def make() -> bytes:
         clearing.start()
