@@ -140,13 +140,9 @@ class EngineCache:
         if not os.path.lexists(self.folder):
             return ()
         with OwnFolder(self.folder) as folder:
-            secret, now = _secret(folder), time.time()
-            files = [(folder.read(name), folder.changed(name)) for name in folder.names() if ENGINE.fullmatch(name)]
-            found = [
-                CacheEntry(_key(data, secret), len(data), max(0.0, now - changed))
-                for data, changed in files
-                if data is not None and changed is not None  # else removed meanwhile
-            ]
+            secret = _secret(folder)
+            names = [name for name in folder.names() if ENGINE.fullmatch(name)]
+            found = [entry for name in names if (entry := _entry(folder, name, secret))]
         return tuple(sorted(found, key=lambda entry: entry.age))
 
     def clear(self) -> int:
@@ -177,6 +173,14 @@ def _plan(data: bytes, secret: bytes | None, key: EngineKey) -> bytes | None:
     """The plan in a file, or None where the file is not the one that was written for this key."""
     content = _unsealed(data, secret)
     return content.plan.tobytes() if content and content.header == key.header else None
+
+
+def _entry(folder: OwnFolder, name: str, secret: bytes | None) -> CacheEntry | None:
+    """What a file is, or None where it was removed meanwhile."""
+    changed, data = folder.changed(name), folder.read(name)
+    if changed is None or data is None:
+        return None
+    return CacheEntry(_key(data, secret), len(data), max(0.0, time.time() - changed))
 
 
 def _key(data: bytes, secret: bytes | None) -> EngineKey | None:
