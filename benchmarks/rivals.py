@@ -15,11 +15,13 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
+from mien_export.checkpoints import Checkpoint
 from mien_export.networks import fomm, liveportrait, tpsmm
 from mien_export.networks.lia import Generator
 from mien_export.pack import fomm as fomm_pack
 from mien_export.pack import lia as lia_pack
 from mien_export.pack import liveportrait as liveportrait_pack
+from mien_export.pack import tpsmm as tpsmm_pack
 from mien_export.pack.description import Traced
 from tests.export import filling
 from tests.export.parity_cases import CASES
@@ -184,9 +186,10 @@ def tpsmm_chain(
     detector: tpsmm.KPDetector, dense: tpsmm.DenseMotionNetwork, paint: tpsmm.InpaintingNetwork, given: Tensors
 ) -> Chain:
     """``given``: the inputs of the case tpsmm_dense_motion."""
-    from mien_export.pack import tpsmm as tpsmm_pack
-
-    ours = tpsmm_pack.traced(detector.eval(), dense.eval(), paint.eval())
+    built = tpsmm_pack.TpsmmNetworks(lambda: detector, lambda: dense, lambda: paint)
+    made = {"kp_detector": detector, "dense_motion_network": dense, "inpainting_network": paint}
+    state = {f"{name}.{key}": value for name, one in made.items() for key, value in one.state_dict().items()}
+    ours = tpsmm_pack.traced(Checkpoint(state), built, minimal=True)
     image, source, driving = given["source_image"], given["kp_source"], given["kp_driving"]
     picture = {"image": image}
     points = {

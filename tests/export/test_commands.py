@@ -15,9 +15,11 @@ from mien_export.checkpoints import CheckpointError
 from mien_export.networks import lia
 from mien_export.pack import fomm as fomm_pack
 from mien_export.pack import liveportrait as liveportrait_pack
+from mien_export.pack import tpsmm as tpsmm_pack
+from tests import tiny_tpsmm
 from tests.export import small_fomm, small_liveportrait
 
-FAMILIES = ("liveportrait", "fomm", "lia")
+FAMILIES = ("liveportrait", "fomm", "lia", "tpsmm")
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +30,19 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     small_fomm.small_checkpoint(folder / "vox-cpk.pth.tar")
     torch.manual_seed(0)
     torch.save({"gen": lia.Generator(32, 16, 4, widest=8).state_dict(), "d_optim": {}}, folder / "vox.pt")
-    return {"liveportrait": folder / "liveportrait", "fomm": folder / "vox-cpk.pth.tar", "lia": folder / "vox.pt"}
+    tiny_tpsmm.small_checkpoint(folder / "vox.pth.tar")
+    return {
+        "liveportrait": folder / "liveportrait",
+        "fomm": folder / "vox-cpk.pth.tar",
+        "lia": folder / "vox.pt",
+        "tpsmm": folder / "vox.pth.tar",
+    }
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fomm_pack, "FommNetworks", lambda: small_fomm.SMALL)
+    monkeypatch.setattr(tpsmm_pack, "TpsmmNetworks", lambda: tiny_tpsmm.SMALL)
     monkeypatch.setattr(liveportrait_pack, "LivePortraitNetworks", lambda: small_liveportrait.NETWORKS)
 
 
@@ -74,7 +83,12 @@ def test_a_file_of_another_family_is_named(
         return
     other = checkpoints[given]
     other = other / "base_models" / "motion_extractor.pth" if given == "liveportrait" else other
-    looks = {"liveportrait": "LivePortrait's motion extractor", "fomm": "FOMM's", "lia": "LIA's generator"}[given]
+    looks = {
+        "liveportrait": "LivePortrait's motion extractor",
+        "fomm": "FOMM's",
+        "lia": "LIA's generator",
+        "tpsmm": "TPSMM's",
+    }[given]
     with pytest.raises(CheckpointError, match=looks):
         run(family, other, "-o", tmp_path / "b")
     assert not list(tmp_path.iterdir())
