@@ -1,58 +1,51 @@
 // mien._cpu: the Python signatures of the CPU kernels; the types do the checking.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-
-#include "blend.hpp"
-#include "warp_blend.hpp"
+#include "bind_arrays.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
+using namespace mien;
 
 namespace {
-
-template <class T, class Shape>
-using Array = nb::ndarray<T, Shape, nb::c_contig, nb::device::cpu>;
-using Picture = Array<const std::uint8_t, nb::shape<-1, -1, 3>>;
-using Output = Array<std::uint8_t, nb::shape<-1, -1, 3>>;
-using Matrix = Array<const double, nb::shape<2, 3>>;
-template <class T>
-using Map = Array<const T, nb::shape<-1, -1>>;
-template <int Planes>
-using Planar = Array<const float, nb::shape<Planes, -1, -1>>;
-
-mien::Affine<double> affine(const Matrix& m) { return {m(0, 0), m(0, 1), m(0, 2), m(1, 0), m(1, 1), m(1, 2)}; }
-
-template <class A>
-mien::Grid grid(const A& array, size_t y_axis = 0) {
-    return {static_cast<int>(array.shape(y_axis + 1)), static_cast<int>(array.shape(y_axis))};
-}
-
-template <class A, class B>
-void same_size(const A& a, const B& b, const char* message, size_t a_axis = 0, size_t b_axis = 0) {
-    const bool same = a.shape(a_axis) == b.shape(b_axis) && a.shape(a_axis + 1) == b.shape(b_axis + 1);
-    if (!same) throw nb::value_error(message);
-}
 
 template <class Mask>
 void blend(Output out, Picture frame, Picture patch, Map<Mask> mask, Matrix to_patch, float feather) {
     same_size(out, frame, "out and frame differ in size");
     same_size(patch, mask, "patch and mask differ in size");
-    const mien::Blend<Mask> job{out.data(),  frame.data(), grid(frame),      patch.data(),
-                                mask.data(), grid(patch),  affine(to_patch), feather};
+    const Format format = format_of(0, int(frame.shape(0)), int(frame.shape(1)), Yuv{});
+    const Affine<double> place = affine(to_patch);
+    const Blend<Mask, std::uint8_t> job{out.data(), frame.data(), format, patch.data(), mask.data(),
+                                        true,       grid(patch),  &place, 1,            feather};
     const nb::gil_scoped_release released;
-    mien::blend_cpu(job);
+    blend_cpu(job);
+}
+
+template <class Mask, class Patch>
+void blend_faces(OutBuffer out, Buffer frame, int layout, YuvNumbers yuv, Patches<Patch> patches, Maps<Mask> masks,
+                 Matrices to_patch, float feather) {
+    const auto places = affines(to_patch);
+    const auto job = blend_job<Mask, Patch>(out, frame, layout, yuv, patches, masks, places, feather);
+    const nb::gil_scoped_release released;
+    blend_cpu(job);
+}
+
+void crop(Planes out, Buffer frame, int layout, YuvNumbers yuv, Matrices to_frame) {
+    const auto places = affines(to_frame);
+    const auto job = crop_job(out, frame, layout, yuv, places);
+    const nb::gil_scoped_release released;
+    crop_cpu(job);
 }
 
 void warp_blend(Output out, Picture source, Planar<2> flow, Map<float> visible, Planar<3> paint, Map<float> mask,
                 Matrix to_crop, Matrix to_source) {
-    same_size(out, source, "out and source differ in size");
-    same_size(visible, mask, "visible and mask differ in size");
-    same_size(paint, mask, "paint and mask differ in size", 1);
-    const mien::WarpBlend job{out.data(),     source.data(), grid(source), flow.data(), grid(flow, 1),
-                              visible.data(), paint.data(),  mask.data(),  grid(mask),  affine(to_crop),
-                              affine(to_source)};
+    const WarpBlend job = warp_blend_job(out, source, flow, visible, paint, mask, to_crop, to_source);
     const nb::gil_scoped_release released;
-    mien::warp_blend_cpu(job);
+    warp_blend_cpu(job);
+}
+
+template <class Mask, class Patch>
+void def_blend_faces(nb::module_& m) {
+    m.def("blend_faces", &blend_faces<Mask, Patch>, "out"_a.noconvert(), "frame"_a.noconvert(), "layout"_a,
+          "yuv"_a.noconvert(), "patches"_a.noconvert(), "masks"_a.noconvert(), "to_patch"_a.noconvert(), "feather"_a);
 }
 
 }  // namespace
@@ -62,6 +55,12 @@ NB_MODULE(_cpu, m) {
           "mask"_a.noconvert(), "to_patch"_a.noconvert(), "feather"_a);
     m.def("blend", &blend<float>, "out"_a.noconvert(), "frame"_a.noconvert(), "patch"_a.noconvert(),
           "mask"_a.noconvert(), "to_patch"_a.noconvert(), "feather"_a);
+    def_blend_faces<std::uint8_t, std::uint8_t>(m);
+    def_blend_faces<float, std::uint8_t>(m);
+    def_blend_faces<std::uint8_t, float>(m);
+    def_blend_faces<float, float>(m);
+    m.def("crop", &crop, "out"_a.noconvert(), "frame"_a.noconvert(), "layout"_a, "yuv"_a.noconvert(),
+          "to_frame"_a.noconvert());
     m.def("warp_blend", &warp_blend, "out"_a.noconvert(), "source"_a.noconvert(), "flow"_a.noconvert(),
           "visible"_a.noconvert(), "paint"_a.noconvert(), "mask"_a.noconvert(), "to_crop"_a.noconvert(),
           "to_source"_a.noconvert());

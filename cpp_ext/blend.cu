@@ -1,44 +1,53 @@
-// blend on a CUDA device: one thread for each pixel of the patch's bounding box.
+// blend on a CUDA device: one thread for each pixel under any patch (of NV12, for 2x2), up to 32 patches in a launch.
+#include <cuda_fp16.h>
+
 #include "blend.hpp"
 #include "cuda_check.hpp"
 
 namespace mien {
 namespace {
 
-template <class Mask>
-__global__ void blend_pixels(Blend<Mask> job, Affine<float> to_patch, Bounds bounds) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x, j = blockIdx.y * blockDim.y + threadIdx.y;
-    if (i >= bounds.x.size() || j >= bounds.y.size()) return;
-    const float px = to_patch.x(i, j), py = to_patch.y(i, j);
-    if (!inside(px, py, job.patch_grid)) return;
-    const Taps taps = taps_at(px, py, job.patch_grid);
-    const float weight = clamped(sampled(job.mask, taps, job.patch_grid) * mask_unit(job.mask), 1.0f) *
-                         ramp(px, py, job.patch_grid, job.feather);
-    if (!(weight > 0.0f)) return;
-    const long long at = 3 * (static_cast<long long>(bounds.y.first + j) * job.frame_grid.width + bounds.x.first + i);
-    for (int c = 0; c < 3; ++c) {
-        const float colour = sampled(job.patch + c, taps, job.patch_grid, 3);
-        job.out[at + c] = to_byte(blended(static_cast<float>(job.frame[at + c]), colour, weight));
-    }
+template <class Mask, class Patch>
+__global__ void blend_threads(Blend<Mask, Patch> job, BlendViews views) {
+    const int step = job.format.layout == Layout::nv12 ? 2 : 1;
+    const int x = views.bounds.x.first + step * (blockIdx.x * blockDim.x + threadIdx.x);
+    const int y = views.bounds.y.first + step * (blockIdx.y * blockDim.y + threadIdx.y);
+    if (x >= views.bounds.x.last || y >= views.bounds.y.last) return;
+    if (step == 2)
+        blend_quad(job, views, x, y);
+    else
+        blend_pixel(job, views, x, y);
 }
 
 }  // namespace
 
-template <class Mask>
-void blend_cuda(const Blend<Mask>& job, void* stream) {
+template <class Mask, class Patch>
+void blend_cuda(const Blend<Mask, Patch>& job, void* stream) {
     const auto queue = static_cast<cudaStream_t>(stream);
-    const size_t bytes = size_t{3} * job.frame_grid.width * job.frame_grid.height;
     if (job.out != job.frame)
-        cuda_check(cudaMemcpyAsync(job.out, job.frame, bytes, cudaMemcpyDeviceToDevice, queue),
+        cuda_check(cudaMemcpyAsync(job.out, job.frame, job.format.bytes(), cudaMemcpyDeviceToDevice, queue),
                    "blend: copying the frame");
-    const Bounds bounds = frame_bounds(job.to_patch, job.box(), job.frame_grid);
-    if (bounds.pixels() == 0) return;
-    const dim3 block(32, 8), blocks((bounds.x.size() + 31) / 32, (bounds.y.size() + 7) / 8);
-    blend_pixels<<<blocks, block, 0, queue>>>(job, from_pixel(job.to_patch, bounds.x.first, bounds.y.first), bounds);
-    cuda_check(cudaGetLastError(), "blend: starting the kernel");
+    const int step = job.format.layout == Layout::nv12 ? 2 : 1;
+    for (int first = 0; first < job.count; first += kMostPatches) {
+        Blend<Mask, Patch> part = job;
+        part.patches = job.patch(first);
+        part.masks = job.mask(first);
+        part.to_patch = job.to_patch + first;
+        part.count = std::min(kMostPatches, job.count - first);
+        const BlendViews views = blend_views(part);
+        if (views.bounds.pixels() == 0) continue;
+        const int across = views.bounds.x.size() / step, down = views.bounds.y.size() / step;
+        const dim3 block(32, 8), blocks((across + 31) / 32, (down + 7) / 8);
+        blend_threads<<<blocks, block, 0, queue>>>(part, views);
+        cuda_check(cudaGetLastError(), "blend: starting the kernel");
+    }
 }
 
-template void blend_cuda(const Blend<std::uint8_t>&, void*);
-template void blend_cuda(const Blend<float>&, void*);
+template void blend_cuda(const Blend<std::uint8_t, std::uint8_t>&, void*);
+template void blend_cuda(const Blend<float, std::uint8_t>&, void*);
+template void blend_cuda(const Blend<std::uint8_t, float>&, void*);
+template void blend_cuda(const Blend<float, float>&, void*);
+template void blend_cuda(const Blend<std::uint8_t, __half>&, void*);
+template void blend_cuda(const Blend<float, __half>&, void*);
 
 }  // namespace mien

@@ -42,7 +42,18 @@ struct Bounds {
     Span x, y;
 
     long long pixels() const { return static_cast<long long>(x.size()) * y.size(); }
+    MIEN_INLINE bool holds(int px, int py) const {
+        return px >= x.first && px < x.last && py >= y.first && py < y.last;
+    }
 };
+
+inline Bounds united(const Bounds& a, const Bounds& b) {
+    return {{std::min(a.x.first, b.x.first), std::max(a.x.last, b.x.last)},
+            {std::min(a.y.first, b.y.first), std::max(a.y.last, b.y.last)}};
+}
+
+// Widened to begin and end at even numbers.
+inline Span whole_pairs(const Span& span) { return {span.first / 2 * 2, (span.last + 1) / 2 * 2}; }
 
 // `inverse` in single precision, counted from the centre of pixel (x, y), so that the numbers stay small.
 inline Affine<float> from_pixel(const Affine<double>& inverse, int x, int y) {

@@ -96,25 +96,29 @@ MIEN_INLINE bool any_below(const float* values, float bound) {
 }
 
 // Most tiles are full, and a copy of a known size is a few instructions.
+template <int Channels>
 MIEN_INLINE void copied(std::uint8_t* to, const std::uint8_t* from, int n) {
     if (n == kTile)
-        std::memcpy(to, from, 3 * kTile);
+        std::memcpy(to, from, Channels * kTile);
     else
-        std::memcpy(to, from, 3 * n);
+        std::memcpy(to, from, Channels * n);
 }
 
-// background and out: n interleaved pixels, the same ones or two different rows.
+// background and out: n interleaved pixels, the same ones or two different rows; a fourth channel stays as it is.
+template <int Channels>
 MIEN_INLINE void tile_blended(const std::uint8_t* background, const Values* colours, const float* weights, int n,
                               std::uint8_t* out) {
-    alignas(64) std::uint8_t bytes[3 * kTile];
-    alignas(64) float wide[3 * kTile];
-    copied(bytes, background, n);
-    for (int j = 0; j < 3 * kTile; ++j) wide[j] = static_cast<float>(bytes[j]);
+    constexpr int count = Channels * kTile;
+    alignas(64) std::uint8_t bytes[count] = {};
+    alignas(64) float wide[count];
+    copied<Channels>(bytes, background, n);
+    for (int j = 0; j < count; ++j) wide[j] = static_cast<float>(bytes[j]);
     for (int i = 0; i < kTile; ++i)
-        for (int c = 0; c < 3; ++c) wide[3 * i + c] = blended(wide[3 * i + c], colours[c][i], weights[i]);
-    for (int j = 0; j < 3 * kTile; ++j) wide[j] = clamped(wide[j], 255.0f);
-    for (int j = 0; j < 3 * kTile; ++j) bytes[j] = static_cast<std::uint8_t>(static_cast<int>(wide[j] + 0.5f));
-    copied(out, bytes, n);
+        for (int c = 0; c < (Channels < 3 ? Channels : 3); ++c)
+            wide[Channels * i + c] = blended(wide[Channels * i + c], colours[c][i], weights[i]);
+    for (int j = 0; j < count; ++j) wide[j] = clamped(wide[j], 255.0f);
+    for (int j = 0; j < count; ++j) bytes[j] = static_cast<std::uint8_t>(static_cast<int>(wide[j] + 0.5f));
+    copied<Channels>(out, bytes, n);
 }
 
 }  // namespace mien

@@ -74,7 +74,7 @@ MIEN_INLINE void warp_blend_tile(const WarpBlend& job, int x, int y, int n) {
             for (int i = 0; i < kTile; ++i) colours[c][i] = composed(colours[c][i], 0.0f, shares[i]);
     }
     const long long at = 3 * (static_cast<long long>(y) * job.source_grid.width + x);
-    tile_blended(job.source + at, colours, weights, n, job.out + at);
+    tile_blended<3>(job.source + at, colours, weights, n, job.out + at);
 }
 
 MIEN_CLONES void rows_of(const WarpBlend& job, const Box& box, int first, int last) {

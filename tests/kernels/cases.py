@@ -71,3 +71,17 @@ def views(array: NDArray[Any]) -> dict[str, NDArray[Any]]:
     strided[...] = array
     mirrored = np.ascontiguousarray(array[::-1, ::-1])[::-1, ::-1]
     return {"strided": strided, "mirrored": mirrored, "fortran": np.asfortranarray(array)}
+
+
+def frame(layout: str, height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Noise in a layout; of NV12 the sides are rounded up to even ones."""
+    shape: tuple[int, ...] = (height, width, len(layout))
+    if layout == "nv12":
+        shape = ((height + 1) // 2 * 3, (width + 1) // 2 * 2)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def pixels(layout: str, values: NDArray[np.uint8]) -> tuple[int, int]:
+    """Height and width of a frame."""
+    rows, width = values.shape[:2]
+    return (rows // 3 * 2 if layout == "nv12" else rows), width

@@ -1,4 +1,4 @@
-"""The two operations between networks and pixels: C++ where mien was built with a compiler, else NumPy."""
+"""The operations between pixels and networks: C++ where mien was built with a compiler, else NumPy."""
 
 from functools import cache
 from importlib import import_module
@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mien.errors import ImageError
-from mien.kernels import checks
+from mien.kernels import checks, layouts
+from mien.kernels.layouts import Layout, Yuv
 from mien.kernels.protocol import Bytes, Floats, Kernels
 
-__all__ = ["backend", "blend", "warp_blend"]
+__all__ = ["Layout", "Yuv", "backend", "blend", "blend_faces", "crop", "warp_blend"]
 
 
 @cache
@@ -55,6 +56,88 @@ def blend(
     dense = frame_ if out is frame else _dense(result)
     _kernels().blend(dense, frame_, patch_, mask_, to_patch, float(feather))
     return _stored(result, dense)
+
+
+def blend_faces(
+    frame: Bytes,
+    patches: Bytes | Floats,
+    masks: Bytes | Floats,
+    similarities: ArrayLike,
+    *,
+    feather: float = 0.0,
+    layout: Layout = "rgb",
+    yuv: Yuv = "bt709",
+    out: Bytes | None = None,
+) -> Bytes:
+    """Lays N patches over a frame of any layout, one after the other, as `blend` does with one.
+
+    frame: uint8, of the shape of its `layout` (`mien.kernels.layouts`). patches: RGB, (N, h, w, 3) uint8, or, as a
+    network gives them, (N, 3, h, w) float32 in 0..1. masks: (N, h, w), or (h, w) for all, uint8 0..255 or float32
+    0..1. similarities: (N, 2, 3), patch points to frame points. feather: as in `blend`. yuv: what an NV12 frame means.
+    out: like the frame, to write into; the frame itself is blended in place. NaN and infinity count as nothing there.
+
+    Returns `out`, or a new array. Raises ImageError.
+    """
+    code, yuv_numbers = layouts.code("blend_faces", layout), layouts.numbers("blend_faces", yuv)
+    frame_ = checks.frame("blend_faces: frame", frame, layout)
+    _, to_patch = checks.matrices("blend_faces: similarities", similarities)
+    planar = isinstance(patches, np.ndarray) and patches.dtype == np.float32
+    count = len(to_patch)
+    shape = (count, 3, None, None) if planar else (count, None, None, 3)
+    if not isinstance(patches, np.ndarray) or count or len(patches):
+        patches = cast(Bytes | Floats, checks.array("blend_faces: patches", patches, shape, np.uint8, np.float32))
+    size = patches.shape[2:] if planar else patches.shape[1:3]
+    one = isinstance(masks, np.ndarray) and masks.ndim == 2
+    if count:
+        wanted = size if one else (count, *size)
+        masks = cast(Bytes | Floats, checks.array("blend_faces: masks", masks, wanted, np.uint8, np.float32))
+    if not 0.0 <= feather < np.inf:
+        raise ImageError(f"blend_faces: feather has to be a width in pixels, 0 or more, but it is {feather}.")
+    inputs = [patches, masks] if out is frame else [frame, patches, masks]
+    result = checks.output("blend_faces: out", out, frame_.shape, inputs)
+    if not count:
+        result[...] = frame
+        return result
+    dense = frame_ if out is frame else _dense(result)
+    stack = masks[None] if one else masks
+    _kernels().blend_faces(dense, frame_, code, yuv_numbers, patches, stack, to_patch, float(feather))
+    return _stored(result, dense)
+
+
+def crop(
+    frame: Bytes,
+    similarities: ArrayLike,
+    size: int,
+    *,
+    layout: Layout = "rgb",
+    yuv: Yuv = "bt709",
+    out: Floats | None = None,
+) -> Floats:
+    """Squares of a frame as a network's input, in one pass: (N, 3, size, size) float32, R, G, B in 0..1.
+
+    frame: uint8, of the shape of its `layout` (`mien.kernels.layouts`). similarities: (N, 2, 3) or (2, 3), points of
+    the crop (0..size) to points of the frame in continuous pixel coordinates. yuv: what an NV12 frame means. out:
+    float32 to write into, C-contiguous.
+
+    What shrinks by two or more is first averaged in blocks, so it does not alias; the frame's edge is repeated outside.
+    Within rounding this is `mien.image.to_tensor` of `mien.image.crop`. Returns `out`, or a new array. Raises
+    ImageError.
+    """
+    code, yuv_numbers = layouts.code("crop", layout), layouts.numbers("crop", yuv)
+    frame_ = checks.frame("crop: frame", frame, layout)
+    to_frame, _ = checks.matrices("crop: similarities", similarities)
+    if not isinstance(size, int) or size < 1:
+        raise ImageError(f"crop: size has to be a number of pixels, 1 or more, but it is {size!r}.")
+    shape = (len(to_frame), 3, size, size)
+    if out is None:
+        out = np.empty(shape, np.float32)
+    elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.float32:
+        raise ImageError(f"crop: out has to be float32 {shape}, but it is {getattr(out, 'shape', type(out).__name__)}.")
+    elif not out.flags.c_contiguous or not out.flags.writeable or np.may_share_memory(out, frame):
+        raise ImageError("crop: out has to be writable, C-contiguous, and memory of its own.")
+    if len(to_frame):
+        _kernels().crop(out, frame_, code, yuv_numbers, to_frame)
+    return out
 
 
 def warp_blend(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien.errors import ImageError
+from mien.kernels.layouts import Layout
 from mien.kernels.protocol import Bytes, Matrix
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -41,6 +42,33 @@ def matrix(what: str, value: ArrayLike) -> tuple[Matrix, Matrix]:
     if not (np.isfinite(forward).all() and np.isfinite(backward).all()):
         raise ImageError(f"{what} has to be finite and invertible, but it is {forward.tolist()}.")
     return forward, backward
+
+
+def matrices(what: str, value: ArrayLike) -> tuple[Matrix, Matrix]:
+    """Transforms (N, 2, 3), or one (2, 3), in float64 (N, 2, 3), and their inverses."""
+    try:
+        given = np.asarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ImageError(f"{what} has to be 2x3 matrices of numbers, but it is {value!r}.") from error
+    if given.ndim == 2:
+        given = given[None]
+    if given.ndim != 3 or given.shape[1:] != (2, 3):
+        raise ImageError(f"{what} has to be a 2x3 matrix or (N, 2, 3) of them, but its shape is {given.shape}.")
+    forward, backward = np.empty_like(given), np.empty_like(given)
+    for i, each in enumerate(given):
+        forward[i], backward[i] = matrix(f"{what} {i}", each)
+    return forward, backward
+
+
+def frame(what: str, value: Bytes, layout: Layout) -> Bytes:
+    """The frame as a C-contiguous array of its layout's shape."""
+    if layout != "nv12":
+        return array(what, value, (None, None, len(layout)), np.uint8)
+    result = array(what, value, (None, None), np.uint8)
+    rows, width = result.shape
+    if rows % 3 or width % 2:
+        raise ImageError(f"{what} has to be NV12, (1.5 H, W) with H and W even, but it is {result.shape}.")
+    return result
 
 
 def output(what: str, value: Bytes | None, shape: tuple[int, ...], inputs: Sequence[NDArray[np.generic]]) -> Bytes:

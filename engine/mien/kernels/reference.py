@@ -7,7 +7,11 @@ the border are those on it. A pixel of weight 0, or of a colour made from a NaN,
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.kernels.layouts import LAYOUTS
 from mien.kernels.protocol import Bytes, Floats, Matrix
+
+MOST_SHRINK = 256
+"""Of the blocks that a crop takes the means of; beyond that it aliases."""
 
 Real = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -15,13 +19,48 @@ Indices = NDArray[np.intp]
 
 def blend(out: Bytes, frame: Bytes, patch: Bytes, mask: Bytes | Floats, to_patch: Matrix, feather: float) -> None:
     """Lays the patch over the frame: out = frame + weight (patch - frame), weight = mask x feather."""
-    height, width = patch.shape[:2]
-    rows, columns, x, y = _covered(frame.shape[:2], to_patch, width, height)
-    unit = 255.0 if mask.dtype == np.uint8 else 1.0
-    weight = _clamped(_sampled(mask, x, y) / unit, 1.0) * _ramp(x, y, width, height, feather)
-    colour = _sampled(patch, x, y)
+    rows, columns, colour, weight = _seen(frame.shape, patch, mask, to_patch, feather)
     _copy_unless_same(out, frame)
     out[rows, columns] = _mixed(frame[rows, columns], colour, weight)
+
+
+def blend_faces(
+    out: Bytes,
+    frame: Bytes,
+    layout: int,
+    yuv: Floats,
+    patches: Bytes | Floats,
+    masks: Bytes | Floats,
+    to_patch: Matrix,
+    feather: float,
+) -> None:
+    """Lays patches over a frame of any layout, one after the other."""
+    name = LAYOUTS[layout]
+    _copy_unless_same(out, frame)
+    for i, matrix in enumerate(to_patch):
+        patch = patches[i] if patches.dtype == np.uint8 else 255.0 * patches[i].transpose(1, 2, 0).astype(np.float64)
+        mask = masks[i if len(masks) > 1 else 0]
+        if name == "nv12":
+            _blend_nv12(out, yuv, _seen((len(out) // 3 * 2, out.shape[1]), patch, mask, matrix, feather))
+            continue
+        rows, columns, colour, weight = _seen(out.shape, patch, mask, matrix, feather)
+        order = [2, 1, 0] if name.startswith("b") else [0, 1, 2]
+        colours = out[..., order]
+        colours[rows, columns] = _mixed(colours[rows, columns], colour, weight)
+        out[..., order] = colours
+
+
+def crop(out: Floats, frame: Bytes, layout: int, yuv: Floats, to_frame: Matrix) -> None:
+    """Squares of a frame of any layout as planes R, G, B in [0, 1]; what shrinks is first averaged in blocks."""
+    picture = _rgb(frame, layout, yuv)
+    height, width = out.shape[2:]
+    rows, columns = np.indices((height, width)).reshape(2, -1) + 0.5
+    for planes, matrix in zip(out, to_frame, strict=True):
+        shrink = int(np.clip(np.hypot(matrix[0, 0], matrix[1, 0]), 1, MOST_SHRINK))
+        blocks, origin = _blocks(picture, matrix, width, height, shrink)
+        x, y = matrix @ np.stack([columns, rows, np.ones(rows.size)])
+        colours = _sampled(blocks, (x - origin[0]) / shrink, (y - origin[1]) / shrink)
+        planes[...] = colours.T.reshape(3, height, width) / 255
 
 
 def warp_blend(
@@ -52,6 +91,67 @@ def warp_blend(
         of_paint = np.where(share >= 1.0, 0.0, (1.0 - share) * painted)
     out[:] = source
     out[rows, columns] = _mixed(source[rows, columns], of_source + of_paint, weight)
+
+
+def _seen(
+    size: tuple[int, ...], patch: NDArray[np.generic], mask: Bytes | Floats, to_patch: Matrix, feather: float
+) -> tuple[Indices, Indices, Real, Real]:
+    """Rows and columns of the pixels under a patch (h, w, 3), its colours there (N, 3) and its weights (N,)."""
+    height, width = patch.shape[:2]
+    rows, columns, x, y = _covered(size, to_patch, width, height)
+    unit = 255.0 if mask.dtype == np.uint8 else 1.0
+    weight = _clamped(_sampled(mask, x, y) / unit, 1.0) * _ramp(x, y, width, height, feather)
+    return rows, columns, _sampled(patch, x, y), weight
+
+
+def _blend_nv12(out: Bytes, yuv: Floats, seen: tuple[Indices, Indices, Real, Real]) -> None:
+    """Luma pixel by pixel; the chroma of four pixels is the mean of what each would have."""
+    rows, columns, colour, weight = seen
+    black, gain, rv, _, _, bu, kr, kb = yuv.astype(np.float64)
+    height = len(out) // 3 * 2
+    luma = colour @ (kr, 1 - kr - kb, kb)
+    chroma = 128 + np.stack([(colour[:, 2] - luma) / bu, (colour[:, 0] - luma) / rv], axis=1)
+    pairs = out[height:].reshape(height // 2, -1, 2)
+    out[rows, columns] = _mixed(out[rows, columns, None], (black + luma / gain)[:, None], weight)[:, 0]
+    whole = pairs.repeat(2, 0).repeat(2, 1).astype(np.float64)
+    used = ~np.isnan(chroma) & (weight > 0.0)[:, None]
+    with np.errstate(invalid="ignore"):
+        mixed = whole[rows, columns] + weight[:, None] * (chroma - whole[rows, columns])
+    whole[rows, columns] = np.where(used, mixed, whole[rows, columns])
+    means = (whole[::2, ::2] + whole[1::2, ::2] + whole[::2, 1::2] + whole[1::2, 1::2]) / 4
+    pairs[...] = (_clamped(means, 255.0) + 0.5).astype(np.uint8)
+
+
+def _rgb(frame: Bytes, layout: int, yuv: Floats) -> Bytes:
+    """(H, W, 3) RGB, of a frame of any layout."""
+    name = LAYOUTS[layout]
+    if name != "nv12":
+        return frame[..., [2, 1, 0] if name.startswith("b") else [0, 1, 2]]
+    black, gain, rv, gu, gv, bu = yuv[:6]  # single precision throughout, so that every version rounds alike
+    height, width = len(frame) // 3 * 2, frame.shape[1]
+    luma = gain * (frame[:height].astype(np.float32) - black)
+    pairs = frame[height:].reshape(height // 2, width // 2, 2).astype(np.float32) - np.float32(128)
+    u, v = pairs.repeat(2, 0).repeat(2, 1).transpose(2, 0, 1)
+    rgb = np.stack([luma + rv * v, luma + gu * u + gv * v, luma + bu * u], axis=-1)
+    rounded: Bytes = (np.clip(rgb, 0, 255) + np.float32(0.5)).astype(np.uint8)
+    return rounded
+
+
+def _blocks(
+    picture: Bytes, to_frame: Matrix, width: int, height: int, shrink: int
+) -> tuple[Bytes, tuple[int, int]]:
+    """The part of a picture under the crop as means of blocks of shrink x shrink pixels, and its origin (x, y)."""
+    corners = to_frame @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
+    sides = np.array(picture.shape[1::-1])
+    low = np.clip(np.floor(corners.min(1)) - 2 * shrink, 0, sides - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(1)) + 2 * shrink, low + 1, sides).astype(int)
+    high += (low - high) % shrink  # to whole blocks
+    inner = np.minimum(high, sides)
+    right, below = high - inner
+    part = np.pad(picture[low[1] : inner[1], low[0] : inner[0]], ((0, below), (0, right), (0, 0)), mode="edge")
+    sums = part.reshape(len(part) // shrink, shrink, -1, shrink, 3).sum((1, 3), dtype=np.int64)
+    means = (sums + shrink * shrink // 2) // (shrink * shrink)
+    return means.astype(np.uint8), (int(low[0]), int(low[1]))
 
 
 def _covered(size: tuple[int, ...], inverse: Matrix, width: int, height: int) -> tuple[Indices, Indices, Real, Real]:

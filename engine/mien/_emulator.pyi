@@ -1,0 +1,28 @@
+"""What each thread of the CUDA kernels computes, one after the other on the CPU: for the tests, and slow.
+
+The signatures are those of mien._cpu; up to 32 patches.
+"""
+
+from mien.kernels.protocol import Bytes, Floats, Matrix
+
+def blend_faces(
+    out: Bytes,
+    frame: Bytes,
+    layout: int,
+    yuv: Floats,
+    patches: Bytes | Floats,
+    masks: Bytes | Floats,
+    to_patch: Matrix,
+    feather: float,
+) -> None: ...
+def crop(out: Floats, frame: Bytes, layout: int, yuv: Floats, to_frame: Matrix) -> None: ...
+def warp_blend(
+    out: Bytes,
+    source: Bytes,
+    flow: Floats,
+    visible: Floats,
+    paint: Floats,
+    mask: Floats,
+    to_crop: Matrix,
+    to_source: Matrix,
+) -> None: ...
