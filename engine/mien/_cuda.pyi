@@ -1,29 +1,39 @@
-"""The CUDA kernels on raw device addresses and a stream handle; sizes are (height, width). Built only with nvcc."""
+"""The CUDA kernels on raw device addresses and a stream handle. Built only with nvcc; mien.kernels.device checks first.
 
-from mien.kernels.protocol import Matrix
+Sizes are (height, width) or (depth, height, width); types are those of __array_interface__: "|u1", "<f4", "<f2". Work
+is queued and not waited for. Raises ValueError for an address of 0 or a size no kernel takes, RuntimeError where CUDA
+refuses.
+"""
+
+from mien.kernels.protocol import Floats, Matrix
 
 CUDART_VERSION: int
 
-def blend_byte_mask(
+def blend_faces(
     out: int,
     frame: int,
+    layout: int,
     frame_size: tuple[int, int],
-    patch: int,
-    mask: int,
+    yuv: Floats,
+    patches: int,
+    patch_type: str,
+    masks: int,
+    mask_type: str,
+    one_mask: bool,
     patch_size: tuple[int, int],
     to_patch: Matrix,
     feather: float,
     stream: int,
 ) -> None: ...
-def blend_float_mask(
+def crop(
     out: int,
+    out_type: str,
+    size: tuple[int, int],
     frame: int,
+    layout: int,
     frame_size: tuple[int, int],
-    patch: int,
-    mask: int,
-    patch_size: tuple[int, int],
-    to_patch: Matrix,
-    feather: float,
+    yuv: Floats,
+    to_frame: Matrix,
     stream: int,
 ) -> None: ...
 def warp_blend(
@@ -40,3 +50,39 @@ def warp_blend(
     to_source: Matrix,
     stream: int,
 ) -> None: ...
+def sample_volume(
+    out: int,
+    volume: int,
+    type: str,
+    grid: int,
+    batch: int,
+    channels: int,
+    size: tuple[int, int, int],
+    out_size: tuple[int, int, int],
+    stream: int,
+) -> None: ...
+def place_keypoints(
+    out: int,
+    canonical: int,
+    angles: int,
+    expression: int,
+    scale: int,
+    translation: int,
+    batch: int,
+    count: int,
+    stream: int,
+) -> None: ...
+def begin_capture(stream: int) -> None:
+    """Records what this thread queues on the stream (not the default one) from now on, instead of running it."""
+
+def discard_capture(stream: int) -> None:
+    """Ends a capture that failed half way; the stream can be used again."""
+
+def end_capture(stream: int) -> Graph:
+    """Ends the capture: what was recorded, ready to be launched."""
+
+class Graph:
+    """The memory that was used while recording has to be there at every launch."""
+
+    def launch(self, stream: int) -> None:
+        """Queues the whole."""

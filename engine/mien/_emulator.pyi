@@ -1,6 +1,6 @@
 """What each thread of the CUDA kernels computes, one after the other on the CPU: for the tests, and slow.
 
-The signatures are those of mien._cpu; up to 32 patches.
+Signatures as in mien._cpu; up to 32 patches. The last two run on CUDA only, where mien.kernels.device says what they do.
 """
 
 from mien.kernels.protocol import Bytes, Floats, Matrix
@@ -25,4 +25,8 @@ def warp_blend(
     mask: Floats,
     to_crop: Matrix,
     to_source: Matrix,
+) -> None: ...
+def sample_volume(out: Floats, volume: Floats, grid: Floats) -> None: ...
+def place_keypoints(
+    out: Floats, canonical: Floats, angles: Floats, expression: Floats, scale: Floats, translation: Floats
 ) -> None: ...

@@ -1,6 +1,7 @@
 """The compiled modules: there, complete, and quick to refuse what they cannot take."""
 
 import ast
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -9,14 +10,16 @@ import pytest
 
 import mien
 from mien import kernels
+from mien.kernels import layouts
 from tests.kernels.cases import floats, picture, similarity
 
 PACKAGE = Path(mien.__file__).parent
+YUV = layouts.numbers("test", "bt709")
 
 
 def stub_names(module: str) -> set[str]:
     nodes = ast.parse((PACKAGE / f"{module}.pyi").read_text()).body
-    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     return functions | {
         node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
@@ -27,10 +30,9 @@ def public_names(module: object) -> set[str]:
 
 
 @pytest.mark.usefixtures("native")
-def test_the_stub_of_cpu_names_what_it_has() -> None:
-    import mien._cpu
-
-    assert public_names(mien._cpu) == stub_names("_cpu")
+@pytest.mark.parametrize("name", ["_cpu", "_emulator"])
+def test_the_stub_names_what_the_module_has(name: str) -> None:
+    assert public_names(importlib.import_module(f"mien.{name}")) == stub_names(name)
 
 
 @pytest.mark.usefixtures("native")
@@ -63,11 +65,42 @@ class TestCuda:
         assert public_names(mien._cuda) == stub_names("_cuda")
         assert mien._cuda.CUDART_VERSION >= 12000
 
+    def test_refuses_what_no_kernel_takes(self) -> None:
+        from mien._cuda import blend_faces, crop, sample_volume, warp_blend
+
+        places = similarity()[None]
+        with pytest.raises(ValueError, match="address is 0"):
+            blend_faces(0, 8, 0, (4, 4), YUV, 8, "|u1", 8, "|u1", True, (2, 2), places, 0.0, 0)
+        with pytest.raises(ValueError, match="no kernel for values <f8"):
+            blend_faces(8, 8, 0, (4, 4), YUV, 8, "<f8", 8, "|u1", True, (2, 2), places, 0.0, 0)
+        with pytest.raises(ValueError, match="even sides"):
+            crop(8, "<f4", (4, 4), 8, 4, (4, 5), YUV, places, 0)
+        with pytest.raises(ValueError, match="too large"):
+            crop(8, "<f4", (1 << 16, 1 << 16), 8, 0, (4, 4), YUV, places, 0)
+        with pytest.raises(ValueError, match="layout is 0 to 4"):
+            crop(8, "<f4", (4, 4), 8, 5, (4, 4), YUV, places, 0)
+        with pytest.raises(ValueError, match="below 1"):
+            sample_volume(8, 8, "<f4", 8, 0, 32, (2, 2, 2), (2, 2, 2), 0)
+        with pytest.raises(ValueError, match="below 1"):
+            warp_blend(8, 8, (0, 4), 8, (2, 2), 8, 8, 8, (2, 2), similarity(), similarity(), 0)
+
     @pytest.mark.skipif(has_gpu(), reason="asks what happens without a GPU")
     def test_without_a_driver_the_error_names_the_call(self) -> None:
-        import mien._cuda
+        from mien import _cuda
 
+        places = similarity()[None]
         with pytest.raises(RuntimeError, match="blend: starting the kernel failed"):
-            mien._cuda.blend_byte_mask(0, 0, (4, 4), 0, 0, (2, 2), similarity(), 0.0, 0)
+            _cuda.blend_faces(8, 8, 0, (4, 4), YUV, 8, "|u1", 8, "<f4", True, (2, 2), places, 0.0, 0)
+        with pytest.raises(RuntimeError, match="crop: starting the kernel failed"):
+            _cuda.crop(8, "<f2", (4, 4), 8, 0, (4, 4), YUV, places, 0)
         with pytest.raises(RuntimeError, match="warp_blend: copying the source failed"):
-            mien._cuda.warp_blend(0, 0, (4, 4), 0, (2, 2), 0, 0, 0, (2, 2), similarity(), similarity(), 0)
+            _cuda.warp_blend(8, 8, (4, 4), 8, (2, 2), 8, 8, 8, (2, 2), similarity(), similarity(), 0)
+        with pytest.raises(RuntimeError, match="sample_volume: starting the kernel failed"):
+            _cuda.sample_volume(8, 8, "<f4", 8, 1, 32, (2, 2, 2), (2, 2, 2), 0)
+        with pytest.raises(RuntimeError, match="place_keypoints: starting the kernel failed"):
+            _cuda.place_keypoints(8, 8, 8, 8, 8, 8, 1, 21, 0)
+        with pytest.raises(RuntimeError, match="begin_capture: cudaStreamBeginCapture failed"):
+            _cuda.begin_capture(8)
+        with pytest.raises(RuntimeError, match="end_capture: cudaStreamEndCapture failed"):
+            _cuda.end_capture(8)
+        _cuda.discard_capture(8)

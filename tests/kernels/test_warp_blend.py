@@ -77,6 +77,28 @@ def test_native_equals_reference_with_broken_maps(n: int, flow_size: int, matrix
 
 
 @pytest.mark.usefixtures("native")
+@settings(max_examples=80)
+@given(sizes, sizes, st.integers(1, 40), st.integers(1, 20), transforms, seeds, st.booleans())
+def test_the_arithmetic_of_the_cuda_kernel_equals_reference(
+    height: int, width: int, n: int, flow_size: int, matrix: Matrix, seed: int, broken: bool
+) -> None:
+    import mien._emulator
+
+    source = picture(height, width, seed) // 8 + 100
+    given = random_maps(n, flow_size, seed)
+    if broken:
+        given = {name: spoiled(values, seed) for name, values in given.items()}
+    to_source, to_crop = checks.matrix("matrix", matrix)
+    result = np.empty_like(source)
+    mien._emulator.warp_blend(result, source, **given, to_crop=to_crop, to_source=to_source)
+    difference = np.abs(result.astype(int) - expected(source, given, matrix)).max(2)
+    undecided = near_edge(source.shape, matrix, n, n)
+    if broken:
+        undecided |= near_tie(source.shape, matrix) | near_tie(source.shape, matrix, flow_size / n)
+    assert difference[~undecided].max(initial=0) <= 1
+
+
+@pytest.mark.usefixtures("native")
 def test_native_equals_reference_where_threads_share_the_rows() -> None:
     source, given = picture(512, 512) // 4, random_maps(256, 128, 3)
     given["flow"] *= 0.1

@@ -137,9 +137,7 @@ def _rgb(frame: Bytes, layout: int, yuv: Floats) -> Bytes:
     return rounded
 
 
-def _blocks(
-    picture: Bytes, to_frame: Matrix, width: int, height: int, shrink: int
-) -> tuple[Bytes, tuple[int, int]]:
+def _blocks(picture: Bytes, to_frame: Matrix, width: int, height: int, shrink: int) -> tuple[Bytes, tuple[int, int]]:
     """The part of a picture under the crop as means of blocks of shrink x shrink pixels, and its origin (x, y)."""
     corners = to_frame @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
     sides = np.array(picture.shape[1::-1])
