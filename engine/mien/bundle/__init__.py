@@ -10,7 +10,7 @@ from mien.bundle.manifest import (
     TensorInfo,
 )
 from mien.bundle.reading import Bundle, embedded_bundles
-from mien.bundle.writing import write_bundle
+from mien.bundle.writing import refuse_existing, write_bundle
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -22,5 +22,6 @@ __all__ = [
     "Parity",
     "TensorInfo",
     "embedded_bundles",
+    "refuse_existing",
     "write_bundle",
 ]

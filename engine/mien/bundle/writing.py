@@ -38,8 +38,7 @@ def write_bundle(
     for a manifest that could not be read again.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"There is something at {path} already. Remove it, or ask for it to be overwritten.")
+    refuse_existing(path, overwrite)
     files = _files(manifest, models, arrays or {})
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
@@ -52,6 +51,12 @@ def write_bundle(
     except OSError as error:
         raise output_error(path, error) from error
     return Bundle.open(path)
+
+
+def refuse_existing(path: str | PathLike[str], overwrite: bool) -> None:
+    """Raises OutputError where `write_bundle` would, for those who work long before they write."""
+    if Path(path).exists() and not overwrite:
+        raise OutputError(f"There is something at {path} already. Remove it, or ask for it to be overwritten.")
 
 
 def _files(manifest: Manifest, models: Mapping[str, bytes], arrays: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:

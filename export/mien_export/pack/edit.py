@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mien.bundle import Bundle, Licence, Manifest, write_bundle
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien.bundle.manifest import Setting
 from mien.editing.directions import Direction
-from mien_export.checkpoints import Checkpoint, CheckpointError, State, load, part, read_state
+from mien_export.checkpoints import Checkpoint, CheckpointError, State, load, network_of, part, read_state
 from mien_export.direction_files import read_direction_files
 from mien_export.encoder_kind import encoder_kind
-from mien_export.graphs.synthesis import default_split
+from mien_export.graphs.synthesis import Noise, default_split
 from mien_export.networks.stylegan2 import Generator, channels_at, completed
 from mien_export.onnx_export import Exported, export
 from mien_export.pack.description import described
@@ -40,6 +40,9 @@ MEAN_OF = 10_000
 """Latents that the mean is taken over where no checkpoint brings it, as the public encoders do."""
 
 RESTYLE_STEPS = 5
+
+GENERATOR = "a StyleGAN2 generator"
+"""As `mien_export.recognise` calls it."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,17 @@ def pack_edit(
     out: str | PathLike[str],
     *,
     overwrite: bool = False,
+    noise: Noise = "constant",
     networks: EditNetworks | None = None,
     progress: Callable[[str], None] = lambda role: None,
 ) -> tuple[Bundle, dict[str, Exported]]:
     """Convert, check and write. ``progress`` is told each role before it is exported.
 
+    ``noise``: the generator's own, as it was trained with, or inputs of the synthesis that `Editor` feeds from a seed.
+
     Raises CheckpointError, ParityError, InputError for directions that do not fit, OutputError.
     """
+    refuse_existing(out, overwrite)
     encoder = read_state(files.encoder)
     kind = encoder_kind(encoder, files.encoder_kind)
     generator, mean = read_generator(files, encoder)
@@ -79,7 +86,7 @@ def pack_edit(
     directions = read_direction_files(files.directions, rows)
     arrays |= {f"direction.{one.name}": np.broadcast_to(one.vector, (rows, 512)).copy() for one in directions}
     specs, models, exported = {}, {}, {}
-    for role, make in roles(files, networks or EditNetworks(), kind, encoder, generator, mean):
+    for role, make in tuple(roles(files, networks or EditNetworks(), kind, encoder, generator, mean, noise)):
         progress(role)
         one = make()
         exported[role] = export(one.module, one.example, [info.name for info in one.outputs], one.batch)
@@ -98,11 +105,17 @@ def pack_edit(
 
 
 def roles(
-    files: EditFiles, built: EditNetworks, kind: str, encoder: Checkpoint, generator: Generator, mean: Tensor
+    files: EditFiles,
+    built: EditNetworks,
+    kind: str,
+    encoder: Checkpoint,
+    generator: Generator,
+    mean: Tensor,
+    noise: Noise,
 ) -> Iterator[Role]:
-    """Every network that the files make, one after another, so that one at a time is in memory."""
+    """Every network that the files make, and how it is traced when its turn comes."""
     yield "mapping", partial(traced_mapping, generator)
-    yield from synthesis_roles(generator)
+    yield from synthesis_roles(generator, noise)
     yield "encoder", partial(traced_encoder, built, kind, encoder, mean)
     yield from optional_roles(files.optional, built, generator.size)
 
@@ -116,10 +129,9 @@ def names(files: EditFiles) -> str:
 def read_generator(files: EditFiles, encoder: Checkpoint) -> tuple[Generator, Tensor]:
     """The generator, and its mean latent (L, 512): the encoder's own, which it was trained with, before any other."""
     stored = encoder if files.generator is None else read_state(files.generator)
-    own = any(key.startswith("decoder.") for key in stored.state)
-    state = part(stored, "decoder") if own or files.generator is None else stored.state
+    state = part(stored, "decoder") if files.generator is None else network_of(stored.state, GENERATOR)
     generator = generator_like(state)
-    load(generator, completed(state, generator), "a StyleGAN2 generator")
+    load(generator, completed(state, generator), GENERATOR)
     generator.eval()
     mean = encoder.latent_avg if encoder.latent_avg is not None else stored.latent_avg
     if mean is None:
@@ -136,7 +148,7 @@ def generator_like(state: State) -> Generator:
     """An untrained generator of the size that these weights have. Raises CheckpointError for other weights."""
     layers = sum(1 for key in state if key.startswith("convs.") and key.endswith(".conv.weight"))
     if "conv1.conv.weight" not in state or layers < 2 or layers % 2:
-        load(Generator(256), state, "a StyleGAN2 generator")  # which says what they look like instead
+        load(Generator(256), state, GENERATOR)  # which says what they look like instead
     size = 4 * 2 ** (layers // 2)
     widest, narrowest = (state[f"{name}.conv.weight"].shape[1] for name in ("conv1", f"convs.{layers - 1}"))
     multiplier = next((m for m in (2, 1) if channels_at(size, m, widest) == narrowest), 2)

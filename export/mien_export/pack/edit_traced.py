@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mien.bundle import TensorInfo
-from mien_export.checkpoints import Checkpoint, load, part, read_state
+from mien_export.checkpoints import Checkpoint, load, network_of, read_state
+from mien_export.encoder_kind import encoder_state
 from mien_export.graphs.deghost import DeghostGraph
 from mien_export.graphs.difference import DifferenceGraph
 from mien_export.graphs.encoders import EncoderGraph, ReStyleGraph
@@ -20,7 +21,7 @@ from mien_export.graphs.heat import HeatGraph
 from mien_export.graphs.identity import IdentityGraph
 from mien_export.graphs.mapping import MappingGraph
 from mien_export.graphs.parsing import ParsingGraph
-from mien_export.graphs.synthesis import default_split, split_at
+from mien_export.graphs.synthesis import Noise, Rows, default_split, split_at
 from mien_export.networks import encoders
 from mien_export.networks.bisenet import BiSeNet
 from mien_export.networks.deghosting import Deghosting
@@ -87,31 +88,42 @@ def traced_mapping(generator: Generator) -> Traced:
     return Traced(MappingGraph(generator), {"z": example(2, generator.style_dim)}, (z,), (w,), "batch")
 
 
-def synthesis_roles(generator: Generator) -> Iterator[Role]:
-    """Both halves of the synthesis, with a batch of their own."""
+def synthesis_roles(generator: Generator, noise: Noise) -> Iterator[Role]:
+    """Both halves of the synthesis, with a batch of their own; noise that is fed is the same for all of it."""
     rows = generator.layers
-    early, late = split_at(generator, default_split(rows))
+    early, late = split_at(generator, default_split(rows), noise)
     codes = example(2, rows, 512) * 2 - 1
     with torch.no_grad():
-        features, rgb = early(codes)
+        features, rgb = early(codes, **maps(early))
     halfway = (
         plain("features", "batch", *features.shape[1:], layout="NCHW"),
         plain("rgb", "batch", *rgb.shape[1:], layout="NCHW"),
     )
     pictures = (picture("image", generator.size, "batch"), seen("small", "batch", min(generator.size, SEEN)))
     code = latents("latents", rows)
-    yield "synthesis_early", lambda: Traced(early, {"latents": codes}, (code,), halfway, "batch")
-    yield (
-        "synthesis_late",
-        lambda: Traced(late, {"features": features, "rgb": rgb, "latents": codes}, (*halfway, code), pictures, "batch"),
-    )
+    coarse, fine = {"latents": codes}, {"features": features, "rgb": rgb, "latents": codes}
+    yield "synthesis_early", partial(traced_half, early, coarse, (code,), halfway)
+    yield "synthesis_late", partial(traced_half, late, fine, (*halfway, code), pictures)
+
+
+def traced_half(
+    half: Rows, feeds: dict[str, Tensor], inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...]
+) -> Traced:
+    """One half of the synthesis, and the maps of noise that it has to be fed."""
+    fed = tuple(plain(name, *shape, layout="NCHW") for name, shape in half.noise_shapes.items())
+    return Traced(half, feeds | maps(half), (*inputs, *fed), outputs, dict.fromkeys(feeds, "batch"))
+
+
+def maps(half: Rows) -> dict[str, Tensor]:
+    """Noise for the inputs that ask for it."""
+    return {name: example(*shape) * 2 - 1 for name, shape in half.noise_shapes.items()}
 
 
 def traced_encoder(built: EditNetworks, kind: str, checkpoint: Checkpoint, mean: Tensor) -> Traced:
     """A picture to W+, in one go or as one of ReStyle's rounds."""
     rows = len(mean)
     network = built.encoders[kind](rows)
-    load(network, part(checkpoint, "encoder"), f"the encoder {kind!r}")
+    load(network, encoder_state(checkpoint), f"the encoder {kind!r}")
     out = (latents("latents", rows),)
     if isinstance(network, encoders.StyleEncoder) and kind.startswith("restyle"):
         shown = example(2, 3, SEEN, SEEN)
@@ -124,28 +136,28 @@ def traced_encoder(built: EditNetworks, kind: str, checkpoint: Checkpoint, mean:
 
 
 def optional_roles(files: OptionalFiles, built: EditNetworks, size: int) -> Iterator[Role]:
-    """The networks that a bundle can do without; none is read before its turn."""
+    """The networks that a bundle can do without, their weights read: a wrong file is known before the long work."""
     if (path := files.parsing) is not None:
-        yield "parsing", partial(traced_parsing, built, path, size)
+        yield "parsing", partial(traced_parsing, weighted(built.parsing(), path, "a BiSeNet face parser"), size)
     if (path := files.difference) is not None:
-        network = weighted(built.difference(), path, "the difference network")
+        network = weighted(built.difference(), path, "a difference network")
         yield "difference", partial(traced_difference, network)
         yield "heat", partial(traced_heat, network)
     if (path := files.deghost) is not None:
-        yield "deghost", partial(traced_deghost, built, path, size)
+        yield "deghost", partial(traced_deghost, weighted(built.deghost(), path, "a deghosting network"), size)
     if (path := files.identity) is not None:
-        yield "identity", partial(traced_identity, built, path)
+        yield "identity", partial(traced_identity, weighted(built.identity(), path, "an ArcFace IR-SE50"))
 
 
 def weighted(network: Network, path: Path, what: str) -> Network:
-    """With the weights of a file that holds nothing else."""
-    load(network, read_state(path).state, what)
+    """With its weights from a file; ``what`` it is, as `mien_export.recognise` calls it."""
+    load(network, network_of(read_state(path).state, what), what)
     return network
 
 
-def traced_parsing(built: EditNetworks, path: Path, size: int) -> Traced:
+def traced_parsing(network: BiSeNet, size: int) -> Traced:
     """A picture to labels."""
-    graph = ParsingGraph(weighted(built.parsing(), path, "face parsing (BiSeNet)"), size)
+    graph = ParsingGraph(network, size)
     labels = TensorInfo("labels", "uint8", ("batch", PARSED, PARSED), "NHW")
     return Traced(graph, {"image": example(2, 3, size, size)}, (picture("image", size, "batch"),), (labels,), "batch")
 
@@ -199,16 +211,16 @@ def traced_heat(network: DifferenceNetwork) -> Traced:
     )
 
 
-def traced_deghost(built: EditNetworks, path: Path, size: int) -> Traced:
+def traced_deghost(network: Deghosting, size: int) -> Traced:
     """A blended picture to a clean one."""
-    graph = DeghostGraph(weighted(built.deghost(), path, "the deghosting network"), size)
+    graph = DeghostGraph(network, size)
     image = picture("fused", size, "batch"), picture("clean", size, "batch")
     return Traced(graph, {"fused": example(2, 3, size, size)}, image[:1], image[1:], "batch")
 
 
-def traced_identity(built: EditNetworks, path: Path) -> Traced:
+def traced_identity(network: ArcFace) -> Traced:
     """An aligned face to an embedding of its identity."""
-    graph = IdentityGraph(weighted(built.identity(), path, "ArcFace (IR-SE50)"))
+    graph = IdentityGraph(network)
     out = (plain("embedding", "batch", 512, span=(-1.0, 1.0)),)
     return Traced(graph, {"image": example(2, 3, SEEN, SEEN)}, (picture("image", SEEN, "batch"),), out, "batch")
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from mien.bundle import Bundle, Licence, Manifest, write_bundle
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import Checkpoint, State, load, part, read_state
 from mien_export.graphs import fomm as graphs
 from mien_export.lower import lower
@@ -48,6 +48,7 @@ def pack_fomm(
     A lower precision is tuned to the demo that comes with mien. Raises CheckpointError, ParityError, PrecisionError,
     OutputError.
     """
+    refuse_existing(out, overwrite)
     stored = read_state(checkpoint)
     built = networks or FommNetworks()
     detector = weighted(built.detector(), stored, "kp_detector", "FOMM's keypoint detector (vox-256)")

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mien.bundle import Bundle, Licence, Manifest, write_bundle
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import State, load, part, read_state
 from mien_export.graphs import lia as graphs
 from mien_export.lower import lower
@@ -36,6 +36,7 @@ def pack_lia(
     A lower precision is tuned to the demo that comes with mien. Raises CheckpointError, ParityError, PrecisionError,
     OutputError.
     """
+    refuse_existing(out, overwrite)
     generator = read_generator(checkpoint)
     roles = traced(generator)
     exported = {

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.bundle import Bundle, Licence, Manifest, write_bundle
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import read_weights
 from mien_export.graphs import studio as graphs
 from mien_export.networks import studio
@@ -112,6 +112,7 @@ def pack_studio(
 
     ``expressions`` names the expression values in their order. Raises ParityError, CheckpointError, OutputError.
     """
+    refuse_existing(out, overwrite)
     with np.load(runs / "points.npz") as stored:
         arrays = {name: np.asarray(stored[name], np.float32) for name in ARRAYS}
     sizes = studio.StudioSizes(arrays["spread"].shape[1], len(arrays["points"]), len(expressions))

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mien.bundle import Bundle, Licence, Manifest, write_bundle
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import Checkpoint, read_state
 from mien_export.graphs import tpsmm as graphs
 from mien_export.lower import lower
@@ -56,6 +56,7 @@ def pack_tpsmm(
     A lower precision is tuned to the demo that comes with mien. Raises CheckpointError, ParityError, PrecisionError,
     OutputError.
     """
+    refuse_existing(out, overwrite)
     roles = traced(read_state(checkpoint), networks or TpsmmNetworks(), minimal=precision == "fp32")
     exported = {
         role: export(one.module, one.example, [info.name for info in one.outputs], one.batch)
