@@ -29,6 +29,7 @@ from mien.stream.sources import CameraSource
 from mien.timing import Stopwatch
 from tests.media import INTERRUPTIBLE, Picture, audio_packets, marker, markers, read_video, truncated, write_video
 from tests.tiny import tiny_bundle
+from tests.tiny_edit import tiny_edit_bundle
 
 
 class StandIn:
@@ -285,6 +286,10 @@ def test_info_shows_a_bundle(
     assert mien(monkeypatch, "info", tmp_path / "tiny.zip") == 0
     shown = capsys.readouterr().out
     assert "tiny: reenact" in shown and "motion.onnx" in shown and "Made by hand for a test." in shown
+    tiny_edit_bundle(tmp_path / "edit")
+    assert mien(monkeypatch, "info", tmp_path / "edit") == 0
+    shown = capsys.readouterr().out
+    assert "attributes: smile, old, tan\n" in shown and "split: 6\n" in shown and "difference: " in shown
     assert mien(monkeypatch, "info", tmp_path / "tiny.zip", "--json") == 0
     assert json.loads(capsys.readouterr().out)["networks"]["motion"]["file"] == "motion.onnx"
     assert mien(monkeypatch, "info", tmp_path / "nothing") == BundleNotFound.exit_code

@@ -12,13 +12,19 @@ from mien.bundle import Manifest
 from mien.doctor import Diagnosis
 from mien.hub import Entry
 
+MOST_SHOWN = 64
 MARKS = {True: "works", False: "missing", None: ""}
 
 
 def show_manifest(manifest: Manifest) -> None:
-    """The whole of a manifest, hashes left out."""
+    """The whole of a manifest, hashes left out. Long lists, which are numbers for the engine, by their length."""
     print(f"{manifest.name}: {manifest.task}, family {manifest.family}")
     print(f"{manifest.origin}\nLicence: code {manifest.licence.code}, weights {manifest.licence.weights}")
+    if manifest.extra:
+        print()
+    for name, value in manifest.extra.items():
+        values = value if isinstance(value, tuple) else (value,)
+        print(f"{name}: {', '.join(map(str, values)) if len(values) <= MOST_SHOWN else f'{len(values)} values'}")
     for role, network in manifest.networks.items():
         parity = f"{network.parity.max_abs_error:.1e} from {network.parity.reference}"
         print(f"\n{role}: {network.file}, {network.bytes / 1e6:.2f} MB, {network.precision}, at most {parity}")
