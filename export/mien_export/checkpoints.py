@@ -13,9 +13,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from mien_export.checkpoint_files import BROKEN, CheckpointError, check_container, is_safetensors
-from mien_export.recognise import described
+from mien_export.recognise import described, recognise
 
-__all__ = ["Checkpoint", "CheckpointError", "State", "load", "part", "read_state", "read_stored", "read_weights"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "State",
+    "load",
+    "part",
+    "network_of",
+    "read_state",
+    "read_stored",
+    "read_weights",
+]
 
 State = dict[str, Tensor]
 
@@ -70,6 +80,20 @@ def part(checkpoint: Checkpoint, prefix: str) -> State:
     if not state:
         raise CheckpointError(f"The checkpoint has no weights under {start!r}. It holds {described(checkpoint.state)}.")
     return state
+
+
+def network_of(state: State, name: str) -> State:
+    """Those weights that are ``name``, as `recognise` calls it: all, or the ones under a prefix (``generator_ema.``),
+    averaged ones first. All of them where none are: `load` then says what they look like instead.
+    """
+    if recognise(state) == name:
+        return state
+    parts: dict[str, State] = {}
+    for key, value in state.items():
+        first, _, rest = key.partition(".")
+        parts.setdefault(first, {})[rest] = value
+    found = [prefix for prefix, weights in parts.items() if recognise(weights) == name]
+    return parts[min(found, key=lambda prefix: not prefix.endswith("ema"))] if found else state
 
 
 def load(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:

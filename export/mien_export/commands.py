@@ -71,6 +71,9 @@ def edit(
     encoder_kind: Annotated[
         str | None, typer.Option(help="psp, e4e, psp-w, restyle-psp or restyle-e4e, where the file does not say.")
     ] = None,
+    noise: Annotated[
+        Literal["constant", "input"], typer.Option(help="The generator's own, or drawn anew from the Editor's seed.")
+    ] = "constant",
     precision: PrecisionOption = "fp32",
     calibration: Calibration = None,
     overwrite: Overwrite = False,
@@ -82,12 +85,17 @@ def edit(
     from mien_export.pack.edit import EditFiles, pack_edit
     from mien_export.pack.edit_traced import OptionalFiles
 
+    if calibration is not None and precision == "fp32":
+        raise typer.BadParameter("is for --precision fp16 and int8", param_hint="--calibration")
     optional = OptionalFiles(parsing, difference, deghost, identity)
     files = EditFiles(encoder, generator, optional, tuple(directions or ()), encoder_kind)
     with _whole(output, precision, editing(calibration), overwrite) as place:
         with Console(stderr=True).status("reading checkpoints") as status:
-            result = pack_edit(files, place, overwrite=overwrite, progress=partial(_tell, status))
-        _show(place, *result)
+            told = partial(_tell, status)
+            bundle, exported = pack_edit(files, place, overwrite=overwrite, noise=noise, progress=told)
+        _show_parity(exported)
+    if precision == "fp32":
+        _show_size(output, bundle)
 
 
 @app.command()
@@ -209,20 +217,29 @@ def _show_lowered(output: Path, bundle: Bundle, rows: Sequence[Lowered]) -> None
     for row in rows:
         if row.slower:
             console.print(f"Slower than fp32 on this machine: {row.role} with {', '.join(row.slower)}.", style="yellow")
-    console.print(f"{output}: {sum(spec.bytes for spec in bundle.manifest.networks.values()) / 1e6:.1f} MB")
+    _show_size(output, bundle)
 
 
 def _show(output: Path, bundle: Bundle, exported: Mapping[str, Exported]) -> None:
+    _show_parity(exported)
+    _show_size(output, bundle)
+
+
+def _show_parity(exported: Mapping[str, Exported]) -> None:
     """Every network's outputs beside torch's."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("network", "output", "largest difference", "ours", "torch")
+    table = Table(Column("network", no_wrap=True), "output", "largest difference", "ours", "torch")
     for role, one in exported.items():
         for row in one.comparisons:
             values = (" ".join(f"{v:.5f}" for v in side) for side in (row.ours, row.torchs))
             table.add_row(role, row.name, f"{row.largest:.1e}", *values)
-    console = Console()
-    console.print(table)
-    total = sum(spec.bytes for spec in bundle.manifest.networks.values()) / 1e6
-    console.print(f"{output}: {total:.1f} MB in {len(exported)} networks")
+    Console().print(table)
+
+
+def _show_size(output: Path, bundle: Bundle) -> None:
+    from rich.console import Console
+
+    sizes = [spec.bytes for spec in bundle.manifest.networks.values()]
+    Console().print(f"{output}: {sum(sizes) / 1e6:.1f} MB in {len(sizes)} networks")

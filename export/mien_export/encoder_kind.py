@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from mien_export.checkpoints import Checkpoint, CheckpointError, part
+from mien_export.checkpoints import Checkpoint, CheckpointError, State, part
 from mien_export.recognise import described, recognise
 
 EncoderKind = Literal["psp", "e4e", "psp-w", "restyle-psp", "restyle-e4e"]
@@ -29,14 +29,12 @@ NAMED: dict[str, EncoderKind] = {
 
 
 def encoder_kind(checkpoint: Checkpoint, asked: str | None = None) -> EncoderKind:
-    """The encoder under ``encoder.`` (or of a file that is nothing else), or ``asked`` if the weights can be that.
+    """What `encoder_state` is the weights of, or ``asked`` if they can be that.
 
     pSp and e4e have the same keys, as have ReStyle's two: only the file's ``opts`` tell them apart. Raises
     CheckpointError where these are missing or say something else than the weights, and for encoders that mien lacks.
     """
-    own = recognise(checkpoint.state) in POSSIBLE
-    state = checkpoint.state if own else part(checkpoint, "encoder.")
-    looks = described(state)
+    looks = described(encoder_state(checkpoint))
     possible = POSSIBLE.get(looks)
     if possible is None:
         raise CheckpointError(f"The encoder looks like {looks}; mien has: {', '.join(KINDS)}.")
@@ -45,6 +43,12 @@ def encoder_kind(checkpoint: Checkpoint, asked: str | None = None) -> EncoderKin
         source = "was asked for" if asked is not None else "is what the checkpoint's opts say"
         raise CheckpointError(f"{kind!r} {source}, but the weights look like {looks} ({' or '.join(possible)}).")
     return kind
+
+
+def encoder_state(checkpoint: Checkpoint) -> State:
+    """The weights under ``encoder.``, or those of a file that is nothing else. Raises CheckpointError."""
+    own = recognise(checkpoint.state) in POSSIBLE
+    return checkpoint.state if own else part(checkpoint, "encoder.")
 
 
 def _chosen(asked: str) -> EncoderKind:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,18 +76,19 @@ def export(
     module.eval()
     axes = dict.fromkeys(inputs, batch) if isinstance(batch, str) else batch or {}
     dynamic = {name: {0: axes[name]} if name in axes else None for name in inputs} if axes else None
-    program = torch.onnx.export(
-        module,
-        kwargs=dict(inputs),
-        dynamo=True,
-        opset_version=OPSET,
-        external_data=False,
-        input_names=list(inputs),
-        output_names=list(outputs),
-        dynamic_shapes=dynamic,
-        optimize=False,
-        verbose=False,
-    )
+    with without_asides():
+        program = torch.onnx.export(
+            module,
+            kwargs=dict(inputs),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=dynamic,
+            optimize=False,
+            verbose=False,
+        )
     assert program is not None
     shield_small_constants(program.model)
     program.optimize()
@@ -102,6 +106,23 @@ def export(
         truth = module(**inputs)
     truth = (truth,) if isinstance(truth, Tensor) else truth
     return Exported(model, compare(model, inputs, dict(zip(outputs, truth, strict=True))))
+
+
+@contextmanager
+def without_asides() -> Iterator[None]:
+    """Keeps back what the exporter says of itself for every network, which nobody can act on: that torchvision's
+    operators are not there, that torch uses what torch deprecates, that axes share a name.
+    """
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
+            warnings.filterwarnings("ignore", "# The axis name", UserWarning)
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def shield_small_constants(model: ir.Model) -> None:

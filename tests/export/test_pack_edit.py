@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mien import Bundle
 from mien.editing.editor import Editor
 from mien.errors import InputError, OutputError
 from mien_export.calibration import editing
-from mien_export.checkpoints import CheckpointError
+from mien_export.checkpoints import Checkpoint, CheckpointError, part, read_state
+from mien_export.encoder_kind import encoder_kind
 from mien_export.lower import lower
 from mien_export.networks.stylegan2 import Generator
 from mien_export.onnx_export import TOLERANCE
-from mien_export.pack.edit import EditFiles, pack_edit
-from mien_export.pack.edit_traced import OptionalFiles
+from mien_export.pack.edit import EditFiles, pack_edit, read_generator
+from mien_export.pack.edit_traced import OptionalFiles, traced_encoder, weighted
 from tests.export.small_edit import NETWORKS, SIZE, write_checkpoints
 
 
@@ -78,6 +80,37 @@ def test_the_wrong_file_is_named_for_what_it_is(files: EditFiles, tmp_path: Path
     with pytest.raises(CheckpointError, match="StyleGAN2"):
         pack_edit(replace(files, optional=OptionalFiles(parsing=files.generator)), tmp_path / "b", networks=NETWORKS)
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("prefix", ["", "decoder.", "g_ema.", "generator.", "generator_ema."])
+def test_a_generator_is_found_under_any_prefix(files: EditFiles, tmp_path: Path, prefix: str) -> None:
+    assert files.generator is not None
+    state = read_state(files.generator).state
+    poor = {f"generator.{key}": torch.zeros_like(value) for key, value in state.items()}
+    others = {"discriminator.convs.0.weight": torch.ones(2)} if prefix else {}
+    others |= poor if prefix == "generator_ema." else {}
+    save_file(others | {prefix + key: value.half() for key, value in state.items()}, tmp_path / "g.safetensors")
+    generator, mean = read_generator(replace(files, generator=tmp_path / "g.safetensors"), read_state(files.encoder))
+    assert torch.allclose(generator.conv1.conv.weight, state["conv1.conv.weight"], atol=1e-2)
+    assert mean.shape == (8, 512)
+
+
+def test_an_encoder_that_is_alone_in_its_file_needs_no_prefix(files: EditFiles, tmp_path: Path) -> None:
+    both = read_state(files.encoder)
+    alone = Checkpoint(part(both, "encoder"))
+    assert encoder_kind(alone) == "psp-w"
+    one, other = (traced_encoder(NETWORKS, "psp-w", stored, torch.zeros(8, 512)) for stored in (both, alone))
+    with torch.no_grad():
+        assert torch.equal(one.module.eval()(**one.example), other.module.eval()(**other.example))
+
+
+def test_the_averaged_network_is_taken_under_its_prefix(files: EditFiles, tmp_path: Path) -> None:
+    assert files.optional.parsing is not None
+    state = read_state(files.optional.parsing).state
+    stored = {"net": {key: value * 0 for key, value in state.items()}, "net_ema": state, "epoch": 3}
+    torch.save(stored, tmp_path / "p.pt")
+    network = weighted(NETWORKS.parsing(), tmp_path / "p.pt", "a BiSeNet face parser")
+    assert torch.equal(network.state_dict()["conv_out.conv.conv.weight"], state["conv_out.conv.conv.weight"])
 
 
 def test_directions_of_another_generator_are_refused(files: EditFiles, tmp_path: Path) -> None:
