@@ -144,8 +144,8 @@ def ready(chain: Chain) -> dict[str, Ready]:
         feeds = {name: value for name, value in seen.items() if reads and name in wanted}
         feeds |= {name: value.numpy() for name, value in rival.feeds.items()}
         naive_feeds = {**(naive_seen if reads else {}), **rival.naive_feeds}
-        ours = export(rival.ours.module, rival.ours.example, rival.names, rival.ours.batch).model
-        naive = export(rival.naive, naive_feeds, rival.outputs).model
+        ours = rival.ours.export().model
+        naive = export(rival.naive, naive_feeds, rival.outputs, tolerance=1e-3).model
         found[role] = Ready(rival, ours, naive, feeds, naive_feeds)
         if role == "appearance":
             seen = open_session(ours, "ort").run(feeds)

@@ -67,11 +67,12 @@ def export(
     inputs: dict[str, Tensor],
     outputs: Sequence[str],
     batch: str | Mapping[str, str] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Exported:
     """Trace, check and compare ``module``.
 
     ``inputs``: example tensors by name, as the module's ``forward`` names them. ``batch``: the name of a dynamic first
-    axis of every input, or such names for some of the inputs. Raises ParityError beyond `TOLERANCE`.
+    axis of every input, or such names for some of the inputs. Raises ParityError beyond ``tolerance``.
     """
     module.eval()
     axes = dict.fromkeys(inputs, batch) if isinstance(batch, str) else batch or {}
@@ -105,7 +106,7 @@ def export(
     with torch.no_grad():
         truth = module(**inputs)
     truth = (truth,) if isinstance(truth, Tensor) else truth
-    return Exported(model, compare(model, inputs, dict(zip(outputs, truth, strict=True))))
+    return Exported(model, compare(model, inputs, dict(zip(outputs, truth, strict=True)), tolerance))
 
 
 @contextmanager
@@ -156,17 +157,19 @@ def store_half(proto: onnx.ModelProto) -> None:
     proto.graph.node.extend(nodes)
 
 
-def compare(model: bytes, inputs: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Comparison, ...]:
+def compare(
+    model: bytes, inputs: dict[str, Tensor], truth: dict[str, Tensor], tolerance: float = TOLERANCE
+) -> tuple[Comparison, ...]:
     """Run the ONNX bytes and set every output beside torch's."""
     session = OrtSession(model)
     found = session.run({name: tensor.numpy() for name, tensor in inputs.items()})
     session.close()
     rows = tuple(_beside(name, found[name], tensor.numpy()) for name, tensor in truth.items())
     for row in rows:
-        if not row.largest <= TOLERANCE:
+        if not row.largest <= tolerance:
             raise ParityError(
                 f"The exported output {row.name!r} differs from torch by {row.largest:.2e} of its largest value; "
-                f"{TOLERANCE:.0e} is allowed. First values: {row.ours} against {row.torchs}."
+                f"{tolerance:.0e} is allowed. First values: {row.ours} against {row.torchs}."
             )
     return rows
 

@@ -23,7 +23,7 @@ from mien_export.direction_files import read_direction_files
 from mien_export.encoder_kind import encoder_kind
 from mien_export.graphs.synthesis import Noise, default_split
 from mien_export.networks.stylegan2 import Generator, channels_at, completed
-from mien_export.onnx_export import Exported, export
+from mien_export.onnx_export import Exported
 from mien_export.pack.description import described
 from mien_export.pack.edit_traced import (
     SEEN,
@@ -89,7 +89,7 @@ def pack_edit(
     for role, make in tuple(roles(files, networks or EditNetworks(), kind, encoder, generator, mean, noise)):
         progress(role)
         one = make()
-        exported[role] = export(one.module, one.example, [info.name for info in one.outputs], one.batch)
+        exported[role] = one.export()
         models[role] = exported[role].model
         specs[role] = described(role, one, exported[role])
     manifest = Manifest(

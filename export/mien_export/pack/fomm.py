@@ -17,7 +17,7 @@ from mien_export.checkpoints import Checkpoint, State, load, part, read_state
 from mien_export.graphs import fomm as graphs
 from mien_export.lower import lower
 from mien_export.networks.fomm import KPDetector, OcclusionAwareGenerator
-from mien_export.onnx_export import Exported, export
+from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
 from mien_export.pack.rehearsal import reenact_demo
 
@@ -55,7 +55,7 @@ def pack_fomm(
     generator = weighted(built.generator(), stored, "generator", "FOMM's generator (vox-256)")
     roles = traced(detector, generator, minimal=precision == "fp32")
     exported = {
-        role: export(one.module, one.example, [info.name for info in one.outputs], one.batch)
+        role: one.export()
         for role, one in roles.items()
     }
     manifest = Manifest(

@@ -16,7 +16,7 @@ from mien_export.checkpoints import State, load, part, read_state
 from mien_export.graphs import lia as graphs
 from mien_export.lower import lower
 from mien_export.networks.lia import Generator
-from mien_export.onnx_export import Exported, export
+from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
 from mien_export.pack.rehearsal import reenact_demo
 
@@ -40,7 +40,7 @@ def pack_lia(
     generator = read_generator(checkpoint)
     roles = traced(generator)
     exported = {
-        role: export(one.module, one.example, [info.name for info in one.outputs], one.batch)
+        role: one.export()
         for role, one in roles.items()
     }
     manifest = Manifest(

@@ -21,8 +21,8 @@ from mien_export.checkpoints import State, load, read_state
 from mien_export.graphs import liveportrait as graphs
 from mien_export.lower import lower
 from mien_export.networks import liveportrait as networks
-from mien_export.onnx_export import Exported, export
-from mien_export.pack.description import Traced, described, picture, plain
+from mien_export.onnx_export import Exported
+from mien_export.pack.description import GENERATOR_TOLERANCE, Traced, described, picture, plain
 from mien_export.pack.neutral_lips import NEUTRAL_LIPS
 from mien_export.recognise import described as what_it_is
 from mien_export.recognise import recognise
@@ -99,7 +99,7 @@ def pack_liveportrait(
     exported, specs = {}, {}
     for role, make in roles(weighted, built.side, minimal=precision == "fp32"):
         one = make()
-        exported[role] = export(one.module, one.example, [info.name for info in one.outputs], one.batch)
+        exported[role] = one.export()
         specs[role] = described(role, one, exported[role])
     (crop,) = {info.shape[-1] for info in specs["generator"].outputs if info.name == "image"}
     manifest = Manifest(
@@ -253,6 +253,7 @@ def traced_generator(weighted: Weighted, side: int, minimal: bool) -> Traced:
         inputs,
         tuple(plain(name, *value.shape) for name, value in inputs.items()),
         (picture("image", image.shape[-1]), plain("points", *used.shape)),
+        tolerance=GENERATOR_TOLERANCE,
     )
 
 

@@ -14,7 +14,7 @@ from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import read_weights
 from mien_export.graphs import studio as graphs
 from mien_export.networks import studio
-from mien_export.onnx_export import Exported, export
+from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
 
 ARRAYS = ("points", "basis", "spread", "rigid", "pivot", "limits")
@@ -122,7 +122,7 @@ def pack_studio(
         network.load_state_dict(read_weights(runs / file, role))
     networks = traced(family)
     exported = {
-        role: export(one.module, one.example, [tensor.name for tensor in one.outputs], one.batch)
+        role: one.export()
         for role, one in networks.items()
     }
     manifest = Manifest(

@@ -23,8 +23,8 @@ from mien_export.networks.tpsmm import (
     KPDetector,
     solved_splines,
 )
-from mien_export.onnx_export import Exported, export
-from mien_export.pack.description import Traced, described, picture, plain
+from mien_export.onnx_export import Exported
+from mien_export.pack.description import GENERATOR_TOLERANCE, Traced, described, picture, plain
 from mien_export.pack.fomm import weighted
 from mien_export.pack.rehearsal import reenact_demo
 
@@ -59,7 +59,7 @@ def pack_tpsmm(
     refuse_existing(out, overwrite)
     roles = traced(read_state(checkpoint), networks or TpsmmNetworks(), minimal=precision == "fp32")
     exported = {
-        role: export(one.module, one.example, [info.name for info in one.outputs], one.batch)
+        role: one.export()
         for role, one in roles.items()
     }
     manifest = Manifest(
@@ -103,6 +103,7 @@ def traced(stored: Checkpoint, built: TpsmmNetworks, minimal: bool) -> dict[str,
             {**read, **moving},
             (*seen, *between),
             (picture("image", CROP),),
+            tolerance=GENERATOR_TOLERANCE,
         ),
     }
     if any(key.startswith("avd_network.") for key in stored.state):
