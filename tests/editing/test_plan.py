@@ -1,6 +1,7 @@
 """Edits that cannot be done are refused before anything is run, and the message says what there is."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from mien.editing.editor import Editor
 from mien.editing.methods import METHODS
 from mien.errors import EditError, InputError
 from tests.editing.conftest import Runs
-from tests.tiny_edit import LAYERS, WIDTH
+from tests.tiny_edit import LAYERS, WIDTH, tiny_edit_bundle
 
 FACE = np.full((64, 64, 3), 90, np.uint8)
 
@@ -53,9 +54,13 @@ def test_an_attribute_unknown_to_the_difference_network_says_what_can_be_used(ed
         assert editor.apply(FACE, {"tan": 1.0}, method=able, aligned=True).mask is not None
 
 
-def test_directions_have_to_fit(bundle: Bundle) -> None:
+def test_directions_have_to_fit(bundle: Bundle, tmp_path: Path) -> None:
     fits = np.ones((LAYERS, WIDTH), np.float32)
     with pytest.raises(EditError, match="two directions 'smile'"):
         Editor(bundle, directions=[Direction("smile", fits)])
     with pytest.raises(EditError, match=r"'pale' is \(18, 512\).*\(10, 512\) or \(1, 512\)"):
         Editor(bundle, directions=[Direction("pale", np.ones((18, WIDTH), np.float32))])
+    with pytest.raises(EditError, match="'pale' is of class 17.*classes 0 to 16"):
+        Editor(bundle, directions=[Direction("pale", fits, difference_class=17)])
+    without = Editor(tiny_edit_bundle(tmp_path / "b", ["encoder", "synthesis_early", "synthesis_late"], attributes=False))
+    assert Editor(without.bundle, directions=[Direction("pale", fits, difference_class=17)]).attributes == ("pale",)

@@ -27,7 +27,7 @@ def test_what_a_bundle_says_is_read(bundle: Bundle) -> None:
     assert [direction.name for direction in settings.directions] == list(UNITS)
     assert [direction.difference_class for direction in settings.directions] == [15, 16, -1]
     assert [direction.unit for direction in settings.directions] == list(UNITS.values())
-    assert settings.directions[1].parts == "age"
+    assert settings.directions[1].parts == "age" and settings.classes == 17
 
 
 def test_a_bundle_without_attributes_has_none(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Editor:
         settings = read_settings(self.bundle)
         self.resolution = settings.resolution
         self._layers = settings.layers
-        self._directions = by_name((*settings.directions, *directions), settings.layers)
+        self._directions = by_name((*settings.directions, *directions), settings.layers, settings.classes)
         self._networks = Networks(self.bundle, device, backend, threads)
         mean = self.bundle.array("latent_mean")
         self._generator = Generator(self._networks, settings, mean, noise_seed)

@@ -70,8 +70,11 @@ def moved(latent: Latent, moves: Iterable[tuple[Direction, float]]) -> Latent:
         return Latent(codes.astype(np.float32))
 
 
-def by_name(directions: Iterable[Direction], layers: int) -> dict[str, Direction]:
-    """Raises EditError for two of one name, and for one that does not fit the generator."""
+def by_name(directions: Iterable[Direction], layers: int, classes: int | None = None) -> dict[str, Direction]:
+    """``classes``: of the difference network, where there is one.
+
+    Raises EditError for two of one name, and for one that does not fit the generator or the difference network.
+    """
     named: dict[str, Direction] = {}
     for direction in directions:
         if direction.name in named:
@@ -80,6 +83,11 @@ def by_name(directions: Iterable[Direction], layers: int) -> dict[str, Direction
             raise EditError(
                 f"The direction {direction.name!r} is {direction.vector.shape}; this generator takes "
                 f"({layers}, {WIDTH}) or (1, {WIDTH})."
+            )
+        if classes is not None and direction.difference_class >= classes:
+            raise EditError(
+                f"The direction {direction.name!r} is of class {direction.difference_class} of the difference network; "
+                f"this bundle's has the classes 0 to {classes - 1}. Take the bundle that it was made for, or class -1."
             )
         named[direction.name] = direction
     return named

@@ -17,7 +17,7 @@ T = TypeVar("T", str, int, float)
 class Settings:
     """``resolution``: side of the generator's pictures, pixels. ``layers``: rows of a latent. ``split``: the early half
     of the synthesis reads the rows before this one. ``steps``: rounds of a ReStyle encoder, else 1. ``directions``: the
-    bundle's own.
+    bundle's own. ``classes``: attributes that the difference network tells apart, None where there is none.
     """
 
     resolution: int
@@ -25,6 +25,7 @@ class Settings:
     split: int
     steps: int
     directions: tuple[Direction, ...]
+    classes: int | None
 
 
 def read_settings(bundle: Bundle) -> Settings:
@@ -41,7 +42,13 @@ def read_settings(bundle: Bundle) -> Settings:
     mean = bundle.array("latent_mean").shape
     if mean != (layers, WIDTH):
         raise BundleInvalid(f"The mean latent of {bundle.place!r} should be ({layers}, {WIDTH}); it is {mean}.")
-    return Settings(resolution, layers, split, steps, _directions(bundle))
+    return Settings(resolution, layers, split, steps, _directions(bundle), _classes(bundle))
+
+
+def _classes(bundle: Bundle) -> int | None:
+    spec = bundle.manifest.networks.get("difference")
+    shapes = [info.shape for info in spec.outputs if info.name == "scores"] if spec else []
+    return next((size for shape in shapes for size in shape[1:] if isinstance(size, int)), None)
 
 
 def _directions(bundle: Bundle) -> tuple[Direction, ...]:
