@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -62,6 +63,8 @@ class Chain:
 
 class Naive(nn.Module):
     """A function of a network's tensors as a module that can be traced; ``network`` holds the weights."""
+
+    network: Any
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -137,7 +140,7 @@ class LiaGenerator(Naive):
     ) -> Tensor:  # fmt: skip
         every = feature_8, feature_16, feature_32, feature_64, feature_128, feature_256
         code = latent + motion @ self.get_buffer("basis").T
-        picture = self.network.dec(code, [one for one in every if one is not None])
+        picture: Tensor = self.network.dec(code, [one for one in every if one is not None])
         return (picture / 2 + 0.5).clamp(0, 1)
 
 
@@ -266,7 +269,7 @@ def liveportrait_chain(weighted: liveportrait_pack.Weighted, image: Tensor, give
     )
 
 
-def filled(name: str) -> nn.Module:
+def filled(name: str) -> Any:
     """The network of a parity case, of the public size, with the weights of the case."""
     case = _case(name)
     network = CASES[name].build(case["constructor"])
@@ -280,8 +283,8 @@ def inputs(name: str) -> Tensors:
     return filling.inputs(_case(name))
 
 
-def _case(name: str) -> Mapping[str, object]:
-    case: Mapping[str, object] = json.loads((GOLDENS / f"{name}.json").read_text("utf-8"))
+def _case(name: str) -> Mapping[str, Any]:
+    case: Mapping[str, Any] = json.loads((GOLDENS / f"{name}.json").read_text("utf-8"))
     return case
 
 

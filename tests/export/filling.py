@@ -47,7 +47,8 @@ def _smooth(entry: Entry, shape: tuple[int, ...], stream: np.random.Generator) -
         np.maximum(0.0, 1.0 - np.abs(np.linspace(0.0, grid - 1.0, size)[:, None] - np.arange(grid)))
         for size in (height, width)
     )
-    return np.einsum("hi,...ij,wj->...hw", rows, coarse, columns)
+    large: NDArray[Any] = np.einsum("hi,...ij,wj->...hw", rows, coarse, columns)
+    return large
 
 
 KINDS: Mapping[str, Draw] = {
