@@ -62,5 +62,5 @@ def test_directions_have_to_fit(bundle: Bundle, tmp_path: Path) -> None:
         Editor(bundle, directions=[Direction("pale", np.ones((18, WIDTH), np.float32))])
     with pytest.raises(EditError, match="'pale' is of class 17.*classes 0 to 16"):
         Editor(bundle, directions=[Direction("pale", fits, difference_class=17)])
-    without = Editor(tiny_edit_bundle(tmp_path / "b", ["encoder", "synthesis_early", "synthesis_late"], attributes=False))
-    assert Editor(without.bundle, directions=[Direction("pale", fits, difference_class=17)]).attributes == ("pale",)
+    without = tiny_edit_bundle(tmp_path / "b", ["encoder", "synthesis_early", "synthesis_late"], attributes=False)
+    assert Editor(without, directions=[Direction("pale", fits, difference_class=17)]).attributes == ("pale",)
