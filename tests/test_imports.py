@@ -17,8 +17,8 @@ NEVER = {"torch", "torchvision", "onnx", "onnxscript", "numba", "mien_export", "
 HOMES = {  # a heavy package, and the only module or folder that imports it
     "onnxruntime": "sessions/ort.py",
     "openvino": "sessions/openvino.py",
-    "tensorrt": "sessions/trt.py",
-    "tensorrt_rtx": "sessions/trt.py",
+    "tensorrt": "sessions/trt_flavour.py",
+    "tensorrt_rtx": "sessions/trt_flavour.py",
     "pycuda": "sessions/cuda.py",
     "av": "stream/",
     "aiortc": "stream/webrtc.py",

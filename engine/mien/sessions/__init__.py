@@ -11,6 +11,7 @@ from mien.sessions.base import FunctionSession, Session, SessionInfo, TensorSpec
 if TYPE_CHECKING:
     from mien.sessions.openvino import OpenVinoSession
     from mien.sessions.ort import OrtSession
+    from mien.sessions.trt import TrtSession
 
 __all__ = [
     "FunctionSession",
@@ -19,16 +20,20 @@ __all__ = [
     "Session",
     "SessionInfo",
     "TensorSpec",
+    "TrtSession",
     "open_session",
 ]
 
-BACKENDS = ("ort", "openvino")
+BACKENDS = ("ort", "openvino", "tensorrt", "rtx")
 
 
 def open_session(
     model: bytes | str | PathLike[str], backend: str = "ort", device: str = "cpu", threads: int | None = None
 ) -> Session:
-    """Loads an ONNX model (a file, or its bytes) with a backend, "ort" or "openvino", on a device.
+    """Loads an ONNX model (a file, or its bytes) with a backend on a device.
+
+    ort (ONNX Runtime): "cpu", "cuda", "cuda:1". openvino: "cpu". tensorrt and rtx (TensorRT for RTX): "cuda", "cuda:1";
+    their engine is built when a model is first used on a GPU, which takes minutes, and kept.
 
     ``threads`` is at most the number of usable cores; None chooses. Raises DeviceError for a device or backend that
     cannot run here, MissingDependency where its package is not installed, SessionError for an unreadable model.
@@ -41,6 +46,10 @@ def open_session(
         from mien.sessions.openvino import OpenVinoSession
 
         return OpenVinoSession(model, device, threads)
+    if backend in ("tensorrt", "rtx"):
+        from mien.sessions.trt_open import open_trt
+
+        return open_trt(model, "rtx" if backend == "rtx" else "tensorrt", device)
     raise DeviceError(f"Requested backend was: {backend!r}, but there are: {', '.join(BACKENDS)}.")
 
 
@@ -54,4 +63,8 @@ def __getattr__(name: str) -> object:
         from mien.sessions.openvino import OpenVinoSession
 
         return OpenVinoSession
+    if name == "TrtSession":
+        from mien.sessions.trt import TrtSession
+
+        return TrtSession
     raise AttributeError(f"module 'mien.sessions' has no attribute {name!r}")

@@ -1,19 +1,36 @@
-"""A network run by ONNX Runtime. The only module that imports it."""
+"""A network run by ONNX Runtime, on the CPU or on a GPU through CUDA. The only module that imports it.
+
+Not executed yet: the CUDA provider. Runs on addresses (`OrtSession.run_device`) were executed in the CPU's memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from os import PathLike
 from pathlib import Path
+from threading import Lock
 
+import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
 
 from mien.errors import DeviceError, SessionError
 from mien.sessions.base import Array, SessionInfo, TensorSpec, check_tensors, choose_threads, closed
+from mien.sessions.cuda import INSTALL_DRIVER
+from mien.sessions.device_tensor import DeviceTensor, check_device_tensors
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-INSTALL = {"cuda": "an NVIDIA driver and: pip install onnxruntime-gpu"}
+
+# Both packages are `import onnxruntime`: the one for the CPU has to go first.
+INSTALL_CUDA = "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
+
+MOST_GRAPHS = 4
+"""CUDA graphs that a session captures; runs with further shapes or addresses queue their kernels one by one."""
+
+NO_GRAPH = "-1"  # ONNX Runtime's name for it
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -34,40 +51,150 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class NodePlace:
+    """Where a node of the network runs."""
+
+    name: str
+    operator: str
+    provider: str
+
+
 class OrtSession:
     """An ONNX model, as a file or as its bytes, on "cpu", "cuda" or "cuda:N".
 
-    Threads wait without spinning, so that two networks, or two programs, do not take each other's cores. Raises
-    DeviceError where the device's provider is not there or does not start (nothing falls back), SessionError for a
-    model that cannot be read.
+    Threads wait without spinning, so that two networks, or two programs, do not take each other's cores. On a GPU:
+    ``stream`` is a CUDA stream's handle to queue all work on; with ``graphs``, `run_device` captures a CUDA graph for
+    each set of shapes and addresses.
+
+    Raises DeviceError where the device's provider is not there or does not start (nothing falls back), SessionError for
+    a model that cannot be read.
     """
 
-    def __init__(self, model: bytes | str | PathLike[str], device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: bytes | str | PathLike[str],
+        device: str = "cpu",
+        threads: int | None = None,
+        *,
+        stream: int | None = None,
+        graphs: bool = False,
+    ) -> None:
         kind, number = split_device(device)
+        if kind != "cuda" and (graphs or stream is not None):
+            raise DeviceError(f"Requested device was: {device!r}, but streams and CUDA graphs are for: cuda, cuda:N.")
         provider = PROVIDERS[kind]
         count = choose_threads(threads)
-        self._session: ort.InferenceSession | None = _load(
-            model if isinstance(model, bytes) else _read(Path(model)), device, provider, number, count
-        )
+        settings = cuda_settings(number, stream, graphs) if kind == "cuda" else {}
+        self._session: ort.InferenceSession | None = _load(read_model(model), device, provider, settings, count)
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
         self.info = SessionInfo("onnxruntime", device, provider, count)
         self._names = [spec.name for spec in self.outputs]
+        self._place = (kind, number)
+        self._captured: dict[object, str] | None = {} if graphs else None
+        self._lock = Lock()
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """See `Session.run`."""
         if self._session is None:
             raise closed()
         check_tensors(self.inputs, feeds)
+        # Arrays of the caller's have another address each time.
+        options = None if self._captured is None else _run_options(NO_GRAPH)
         try:
-            results = self._session.run(self._names, feeds)
+            results = self._session.run(self._names, feeds, options)
         except ORT_ERRORS as error:
             raise SessionError(f"ONNX Runtime failed while running the network: {error}") from error
         return dict(zip(self._names, results, strict=True))
 
+    def run_device(
+        self, feeds: Mapping[str, DeviceTensor], out: Mapping[str, DeviceTensor] | None = None
+    ) -> dict[str, DeviceTensor]:
+        """Runs on tensors in the memory of the session's own device. All outputs by name.
+
+        Outputs not named in ``out`` lie in memory of ONNX Runtime's, for as long as the result is kept. With a stream
+        of the caller's, the work is queued there and not waited for.
+        """
+        if self._session is None:
+            raise closed()
+        check_device_tensors(self.inputs, feeds, "input")
+        given = out or {}
+        check_device_tensors(tuple(spec for spec in self.outputs if spec.name in given), given, "output")
+        kind, number = self._place
+        try:
+            binding = self._session.io_binding()
+            for name, tensor in feeds.items():
+                binding.bind_input(name, kind, number, np.dtype(tensor.dtype), tensor.shape, tensor.pointer)
+            for name in self._names:
+                room = given.get(name)
+                if room is None:
+                    binding.bind_output(name, kind, number)
+                else:
+                    binding.bind_output(name, kind, number, np.dtype(room.dtype), room.shape, room.pointer)
+            self._session.run_with_iobinding(binding, self._graph_option(feeds, given))
+            values = dict(zip(self._names, binding.get_outputs(), strict=True))
+        except ORT_ERRORS as error:
+            raise SessionError(f"ONNX Runtime failed while running the network: {error}") from error
+        return {name: given.get(name) or _device_tensor(value) for name, value in values.items()}
+
     def close(self) -> None:
         """See `Session.close`."""
         self._session = None
+
+    def _graph_option(
+        self, feeds: Mapping[str, DeviceTensor], given: Mapping[str, DeviceTensor]
+    ) -> ort.RunOptions | None:
+        """Which graph this run captures or launches: one for each set of shapes and addresses."""
+        if self._captured is None:
+            return None
+        # Only memory of the caller's stays where it is.
+        if set(given) != set(self._names):
+            return _run_options(NO_GRAPH)
+        bound = frozenset((name, tensor.pointer, tensor.shape) for name, tensor in (*feeds.items(), *given.items()))
+        with self._lock:
+            if bound not in self._captured and len(self._captured) < MOST_GRAPHS:
+                self._captured[bound] = str(len(self._captured) + 1)
+            return _run_options(self._captured.get(bound, NO_GRAPH))
+
+
+def cuda_settings(number: int, stream: int | None, graphs: bool) -> dict[str, str]:
+    """The CUDA provider's options."""
+    settings = {
+        "device_id": str(number),
+        "arena_extend_strategy": "kSameAsRequested",  # the default doubles what it takes
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+        "use_tf32": "0",  # what is float32 in a graph is so for its precision; half is in the graph where it will do
+        "enable_cuda_graph": str(int(graphs)),
+    }
+    return settings if stream is None else settings | {"user_compute_stream": str(stream)}
+
+
+def read_model(model: bytes | str | PathLike[str]) -> bytes:
+    """An ONNX model's bytes. Raises SessionError."""
+    return model if isinstance(model, bytes) else _read(Path(model))
+
+
+def model_specs(model: bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The inputs and the outputs of a network. Raises SessionError."""
+    options = _options(threads=1)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _created(model, options, PROVIDERS["cpu"], {})
+    return tuple(map(_spec, session.get_inputs())), tuple(map(_spec, session.get_outputs()))
+
+
+def node_places(model: bytes | str | PathLike[str], device: str = "cpu") -> tuple[NodePlace, ...]:
+    """Which provider takes which node, in no order. Loads the network for that; raises as `OrtSession` does."""
+    kind, number = split_device(device)
+    options = _options(threads=1)
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    settings = cuda_settings(number, None, False) if kind == "cuda" else {}
+    session = _started(read_model(model), options, device, PROVIDERS[kind], settings)
+    return tuple(
+        NodePlace(node.name, f"{node.domain}.{node.op_type}" if node.domain else node.op_type, part.ep_name)
+        for part in session.get_provider_graph_assignment_info()
+        for node in part.get_nodes()
+    )
 
 
 def available_providers() -> tuple[str, ...]:
@@ -83,31 +210,61 @@ def split_device(device: str) -> tuple[str, int]:
     return kind, int(number or 0)
 
 
-def _load(model: bytes, device: str, provider: str, number: int, threads: int) -> ort.InferenceSession:
-    available = available_providers()
-    if provider not in available:
-        raise _unavailable(device, provider, f"available providers are: {', '.join(available)}")
+def _load(model: bytes, device: str, provider: str, settings: Mapping[str, str], threads: int) -> ort.InferenceSession:
+    options = _options(threads)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return _started(model, options, device, provider, settings)
+
+
+def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # warnings about initialisers help nobody who runs a network
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    settings = {"device_id": number} if provider != PROVIDERS["cpu"] else {}
-    try:
-        session = ort.InferenceSession(model, options, providers=[(provider, settings)])
-    except ORT_ERRORS as error:
-        raise SessionError(f"ONNX Runtime cannot read the network: {error}") from error
+    return options
+
+
+def _started(
+    model: bytes, options: ort.SessionOptions, device: str, provider: str, settings: Mapping[str, str]
+) -> ort.InferenceSession:
+    """Raises DeviceError where the provider does not start."""
+    available = available_providers()
+    if provider not in available:
+        raise _unavailable(device, provider, f"available providers are: {', '.join(available)}")
+    if provider == PROVIDERS["cuda"]:
+        with redirect_stdout(StringIO()):  # it prints what it misses; whether the provider starts is seen below
+            ort.preload_dlls()  # the libraries of NVIDIA's Python packages are on no search path
+    session = _created(model, options, provider, settings)
     # ONNX Runtime goes on without a provider that fails to start.
     if provider not in session.get_providers():
         raise _unavailable(device, provider, f"only these started: {', '.join(session.get_providers())}")
     return session
 
 
+def _created(
+    model: bytes, options: ort.SessionOptions, provider: str, settings: Mapping[str, str]
+) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(model, options, providers=[(provider, dict(settings))])
+    except ORT_ERRORS as error:
+        raise SessionError(f"ONNX Runtime cannot read the network: {error}") from error
+
+
+def _run_options(graph: str) -> ort.RunOptions:
+    options = ort.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", graph)
+    return options
+
+
+def _device_tensor(value: ort.OrtValue) -> DeviceTensor:
+    return DeviceTensor(value.data_ptr(), DTYPES[value.data_type()], tuple(value.shape()), value)
+
+
 def _unavailable(device: str, provider: str, there: str) -> DeviceError:
-    needed = INSTALL.get(device.partition(":")[0], "pip install onnxruntime")
-    return DeviceError(f"Requested device was: {device!r} ({provider}), but {there}. It needs {needed}.")
+    needed = "pip install onnxruntime" if device == "cpu" else f"{INSTALL_CUDA}. {INSTALL_DRIVER}"
+    return DeviceError(f"Requested device was: {device!r} ({provider}), but {there}. It needs: {needed}")
 
 
 def _read(path: Path) -> bytes:
