@@ -12,8 +12,7 @@ from benchmarks.networks import PEAK
 from benchmarks.reenact_families import KINDS, Measured, measure, psnr
 from mien_export.networks.lia import Generator
 from mien_export.pack.liveportrait import Weighted
-from tests import tiny_tpsmm
-from tests.export import small_fomm, small_liveportrait
+from tests.export import small_fomm, small_liveportrait, small_tpsmm
 from tests.export.small_liveportrait import NETWORKS, stirred
 
 
@@ -54,10 +53,10 @@ def tpsmm() -> rivals.Chain:
     torch.manual_seed(4)
     source = torch.rand(1, 50, 2) * 1.6 - 0.8
     given = {"source_image": picture(), "kp_source": source, "kp_driving": source + 0.1 * torch.randn(1, 50, 2)}
-    made = tiny_tpsmm.small_detector(), tiny_tpsmm.small_motion(), tiny_tpsmm.small_inpainting()
+    made = small_tpsmm.small_detector(), small_tpsmm.small_motion(), small_tpsmm.small_inpainting()
     detector, dense, paint = made
     for seed, network in enumerate(made):
-        tiny_tpsmm.settled(network, seed)
+        small_tpsmm.settled(network, seed)
     return rivals.tpsmm_chain(detector, dense, paint, given)
 
 

@@ -16,8 +16,7 @@ from mien_export.networks import lia
 from mien_export.pack import fomm as fomm_pack
 from mien_export.pack import liveportrait as liveportrait_pack
 from mien_export.pack import tpsmm as tpsmm_pack
-from tests import tiny_tpsmm
-from tests.export import small_fomm, small_liveportrait
+from tests.export import small_fomm, small_liveportrait, small_tpsmm
 
 FAMILIES = ("liveportrait", "fomm", "lia", "tpsmm")
 
@@ -30,7 +29,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     small_fomm.small_checkpoint(folder / "vox-cpk.pth.tar")
     torch.manual_seed(0)
     torch.save({"gen": lia.Generator(32, 16, 4, widest=8).state_dict(), "d_optim": {}}, folder / "vox.pt")
-    tiny_tpsmm.small_checkpoint(folder / "vox.pth.tar")
+    small_tpsmm.small_checkpoint(folder / "vox.pth.tar")
     return {
         "liveportrait": folder / "liveportrait",
         "fomm": folder / "vox-cpk.pth.tar",
@@ -42,7 +41,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fomm_pack, "FommNetworks", lambda: small_fomm.SMALL)
-    monkeypatch.setattr(tpsmm_pack, "TpsmmNetworks", lambda: tiny_tpsmm.SMALL)
+    monkeypatch.setattr(tpsmm_pack, "TpsmmNetworks", lambda: small_tpsmm.SMALL)
     monkeypatch.setattr(liveportrait_pack, "LivePortraitNetworks", lambda: small_liveportrait.NETWORKS)
 
 

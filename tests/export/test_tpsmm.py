@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import mien
 from mien.image import load_image
 from mien.reenact import Reenactor, Transfer
+from mien.reenact.splines import carried, splines
 from mien.sessions import OrtSession
 from mien_export.checkpoints import CheckpointError
 from mien_export.graphs import tpsmm as graphs
@@ -30,7 +31,7 @@ from mien_export.networks.tpsmm import (
 from mien_export.onnx_export import export
 from mien_export.pack.tpsmm import pack_tpsmm
 from tests.export.parity_cases.reenact_tpsmm import CASES
-from tests.tiny_tpsmm import (
+from tests.export.small_tpsmm import (
     GROUPS,
     POINTS,
     SMALL,
@@ -144,6 +145,19 @@ def test_splines_bend_as_the_network_s() -> None:
     found = graphs.bent(graphs.squares(driving, grid), grid, splines)
     truth = bent(grid.reshape(-1, 2), driving, splines)[0].reshape(-1, 16, 24, 2)
     assert torch.allclose(found.permute(0, 2, 3, 1), truth, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(20))
+def test_splines_solved_outside_are_the_networks_own(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    driving, source, places = (random.uniform(-1, 1, (count, 2)) for count in (POINTS, POINTS, 2 * GROUPS))
+    ours = splines(driving, source)
+    tensors = [torch.from_numpy(one)[None] for one in (driving, source)]
+    theirs = solved_splines(*tensors)
+    assert np.allclose(ours, theirs[0].numpy(), rtol=1e-6, atol=1e-8)
+    moved = bent(torch.from_numpy(places), tensors[0], theirs)
+    assert np.allclose(carried(places, driving, ours), moved[0].numpy(), rtol=1e-6, atol=1e-6)
 
 
 @torch.no_grad()

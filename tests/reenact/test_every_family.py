@@ -1,6 +1,5 @@
 """What one Reenactor asks of every family, tested on each: hand-made tiny networks, and the ones that ship."""
 
-import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +19,7 @@ from mien.reenact import Family, FamilyMotion, Reenactor, Transfer, open_family
 from mien.reenact.family import HOMES
 from mien.reenact.templates import Recorder, Template, parts_of
 from mien.stream.sources import open_source
+from tests import tiny_fomm, tiny_tpsmm
 from tests.tiny_lia import colour_bundle
 from tests.tiny_liveportrait import tiny_liveportrait_bundle
 
@@ -27,16 +27,12 @@ DEMO = Path(mien.__file__).parent / "bundles" / "studio" / "demo"
 Image = NDArray[np.uint8]
 
 
-def fomm(path: Path) -> Bundle:
-    pytest.importorskip("torch")  # its module has torch networks beside this bundle
-    return importlib.import_module("tests.tiny_fomm").blob_bundle(path)
-
-
 BUNDLES: dict[str, Callable[[Path], Bundle]] = {
     "studio": lambda path: Bundle.open("studio"),
     "liveportrait": tiny_liveportrait_bundle,
-    "fomm": fomm,
+    "fomm": tiny_fomm.blob_bundle,
     "lia": colour_bundle,
+    "tpsmm": tiny_tpsmm.blob_bundle,
 }
 
 
