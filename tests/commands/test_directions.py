@@ -86,6 +86,16 @@ def test_a_condition_stays(labelled: tuple[Path, Path], tmp_path: Path) -> None:
     assert float((smile.vector * age.vector).sum()) == pytest.approx(0, abs=1e-5)
 
 
+def test_the_class_and_the_parts_go_into_the_file(labelled: tuple[Path, Path], tmp_path: Path) -> None:
+    words = ["--attribute", "age", "--class", "16", "--parts", "age", "-o", tmp_path / "age.npz"]
+    (told,) = report("fit", *labelled, *words)["directions"]
+    (age,) = read_directions(tmp_path / "age.npz", 3)
+    assert (age.difference_class, age.parts, age.vector.argmax()) == (16, "age", 1)
+    assert told == report("show", tmp_path / "age.npz")["directions"][0]
+    said = refusal("fit", *labelled, *words, "--attribute", "smile")
+    assert "--class 16" in said and "2 attributes" in said
+
+
 def test_every_layer_its_own(labelled: tuple[Path, Path], tmp_path: Path) -> None:
     report("fit", *labelled, "--attribute", "smile", "--space", "w+", "--share", "0.5", "-o", tmp_path / "a.npz")
     (smile,) = read_directions(tmp_path / "a.npz", 3)

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -84,6 +84,12 @@ def fit(
     share: Annotated[
         float, typer.Option("--share", help="Of a number, take this share from each end; 0.5: part at the median.")
     ] = 0.3,
+    number: Annotated[
+        int, typer.Option("--class", min=-1, help="Its class in the difference network, -1 for none; Smiling is 15.")
+    ] = -1,
+    parts: Annotated[
+        Literal["eyebrows", "beard", "age", "others"], typer.Option("--parts", help="What of a face it may change.")
+    ] = "others",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,10 +104,13 @@ def fit(
     asked = [one for one in dict.fromkeys(attribute) if one not in conditions]
     if not asked:
         raise InputError("Every attribute is also a condition (--given); nothing is left to be fitted.")
+    if number >= 0 and len(asked) > 1:
+        raise InputError(f"One class (--class {number}) was given for {len(asked)} attributes; fit them one by one.")
     faces, table = read_codes(codes), read_labels(labels)
     classes = {_label(one): _classes(one, faces, table, share) for one in [*asked, *dict.fromkeys(conditions)]}
     names = tuple(dict.fromkeys(map(_label, conditions)))
-    records = fit_directions(faces.points(space), classes, names, seed)
+    found = fit_directions(faces.points(space), classes, names, seed)
+    records = [replace(one, direction=replace(one.direction, difference_class=number, parts=parts)) for one in found]
     write_directions(output, records)
     report(output, records, as_json)
 
