@@ -218,6 +218,8 @@ def test_random_faces_go_from_the_mean_one_outwards(editor: Editor) -> None:
     np.testing.assert_array_equal(editor.sample(4).codes, editor.sample(4).codes)
     with pytest.raises(EditError, match="-1"):
         editor.sample(-1)
+    with pytest.raises(EditError, match="truncation nan"):
+        editor.sample(1, float("nan"))
 
 
 def test_directions_of_ones_own_join_those_of_the_bundle(bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,8 @@ class Generator:
 
     def sample(self, seed: int, truncation: float) -> Latent:
         """A random face, drawn towards the mean one by the truncation trick: 0 is the mean itself. Raises EditError."""
+        if not math.isfinite(truncation):
+            raise EditError(f"A random face was asked for with the truncation {truncation}; a finite number is needed.")
         if seed < 0:
             raise EditError(f"A random face was asked for with the seed {seed}; a seed is a whole number from 0 on.")
         z = np.random.default_rng(seed).standard_normal((1, WIDTH), np.float32)
