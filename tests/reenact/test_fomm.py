@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mien.errors import ImageError, MotionError, NoFace
 from mien.reenact.family import open_family
-from mien.reenact.fomm import Fomm, FommMotion, FommSource, Points, hull_area, moved, relative
+from mien.reenact.fomm import Fomm, FommMotion, FommSource, Points, moved, relative
 from mien.reenact.transfer import Transfer
 from tests.tiny_fomm import blob_bundle
 from tests.tiny_liveportrait import tracked_face
@@ -161,20 +161,13 @@ def test_relative_motion_knows_no_place_and_no_size_of_the_driver(seed: int, siz
 def test_a_reference_without_extent_is_said_to_be_one() -> None:
     source, now = random_points(1), random_points(2)
     line = np.linspace(-1, 1, 10)
-    with pytest.raises(MotionError, match="one line"):
-        relative(source, now, Points(np.stack([line, line], 1), now.jacobian))
+    for slope in (1.0, 0.3):  # rounding leaves the second a little area
+        with pytest.raises(MotionError, match="one line"):
+            relative(source, now, Points(np.stack([line, slope * line], 1), now.jacobian))
     flat = Points(now.value, np.zeros((10, 2, 2)))
     with pytest.raises(MotionError, match="no extent"):
         relative(source, now, flat)
     assert np.isfinite(relative(source, now, replace(flat, jacobian=now.jacobian), adapt_scale=False).value).all()
-
-
-def test_the_area_of_a_hull() -> None:
-    square = [(0, 0), (2, 0), (2, 3), (0, 3), (1, 1), (0.5, 2.5)]
-    assert hull_area(square) == pytest.approx(6)
-    assert hull_area(np.array(square) + 1e5) == pytest.approx(6)
-    assert hull_area([(0, 0), (1, 1), (2, 2)]) == 0
-    assert np.isnan(hull_area([(0, 0), (1, 0), (np.nan, 1)]))
 
 
 def test_outside_the_head_no_byte_changes_and_the_rim_is_soft(family: Fomm, source: FommSource) -> None:

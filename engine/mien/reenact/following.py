@@ -1,11 +1,15 @@
-"""Finding and following faces for families whose bundles have no networks for it: by those of the studio bundle."""
+"""Finding and following faces, also for families whose bundles have no networks for it: by the studio bundle's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mien.bundle import Bundle
-from mien.faces import NetworkDetector, Tracker
+from mien.errors import NoFace
+from mien.faces import NetworkDetector, Tracked, Tracker
 from mien.sessions import Session
 
 FACE_NETWORKS = {"detector": "face detector", "motion": "face motion"}
@@ -32,3 +36,15 @@ class Follower:
         """A tracker of its own for one clip, camera or picture."""
         detector, motion = (self.sessions[name] for name in FACE_NETWORKS.values())
         return Tracker(NetworkDetector(detector), motion)
+
+
+def face_of(tracker: Tracker, image: NDArray[np.uint8]) -> Tracked:
+    """The most prominent face of a portrait, uint8 (H, W, 3) RGB, by a new tracker. Raises ImageError, NoFace."""
+    tracked = tracker.step(image)
+    if tracked is None:
+        height, width = image.shape[:2]
+        raise NoFace(
+            f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
+            "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
+        )
+    return tracked

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mien.bundle import Bundle
-from mien.errors import MotionError, NoFace
+from mien.errors import MotionError
 from mien.faces import Tracked, Tracker
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_image, to_tensor
 from mien.reenact.crops import head_crop, paste
-from mien.reenact.following import Follower
+from mien.reenact.following import Follower, face_of
+from mien.reenact.hull import span
 from mien.reenact.transfer import Feature, Transfer
 from mien.sessions import Session
 
@@ -117,13 +117,7 @@ class Fomm:
         Raises ImageError, NoFace, SessionError.
         """
         check_image(image)
-        tracked = face or self.tracker().step(image)
-        if tracked is None:
-            height, width = image.shape[:2]
-            raise NoFace(
-                f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
-                "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
-            )
+        tracked = face or face_of(self.tracker(), image)
         place = head_crop(tracked, CROP)
         tensor = to_tensor(crop(image, place, CROP))
         points = self._points(tensor)
@@ -173,7 +167,7 @@ def relative(
     ``adapt_scale`` measures the way in heads: by the roots of the areas that the points span. Raises MotionError where
     the reference spans none, or one of its affine maps is flat.
     """
-    scale = _span(source) / _span(reference) if adapt_scale else 1.0
+    scale = span(source.value) / span(reference.value) if adapt_scale else 1.0
     try:
         back = np.linalg.inv(reference.jacobian)
     except np.linalg.LinAlgError:
@@ -195,19 +189,3 @@ def between(here: Points, there: Points, share: float) -> Points:
         return there
     value, jacobian = (a + share * (b - a) for a, b in ((here.value, there.value), (here.jacobian, there.jacobian)))
     return Points(value, jacobian)
-
-
-def _span(points: Points) -> float:
-    """The root of the convex hull's area; NaN where the points lie on a line."""
-    area = hull_area(points.value)
-    return float(np.sqrt(area)) if area > 0 else float("nan")
-
-
-def hull_area(points: ArrayLike) -> float:
-    """Of the convex hull of points (K, 2)."""
-    exact = np.asarray(points, np.float64)
-    if not np.isfinite(exact).all():
-        return float("nan")
-    corners = cv2.convexHull(exact.astype(np.float32), returnPoints=False).ravel()  # OpenCV knows float32 alone
-    x, y = exact[corners].T
-    return float(abs(np.sum(x * np.roll(y, 1) - y * np.roll(x, 1))) / 2)

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import Bundle
-from mien.errors import MotionError, NoFace
+from mien.errors import MotionError
 from mien.faces import Tracked, Tracker, side_of
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_image, to_tensor
 from mien.reenact.crops import head_crop, paste
-from mien.reenact.following import Follower
+from mien.reenact.following import Follower, face_of
 from mien.reenact.transfer import Feature, Transfer
 from mien.sessions import Session
 
@@ -95,13 +95,7 @@ class Lia:
         Raises ImageError, NoFace, SessionError.
         """
         check_image(image)
-        tracked = face or self.tracker().step(image)
-        if tracked is None:
-            height, width = image.shape[:2]
-            raise NoFace(
-                f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
-                "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
-            )
+        tracked = face or face_of(self.tracker(), image)
         place = head_crop(tracked, self._side)
         seen = dict(self.sessions["appearance"].run({"image": to_tensor(crop(image, place, self._side))}))
         magnitudes = seen.pop("motion")[0].astype(np.float64)
@@ -112,9 +106,7 @@ class Lia:
         tensor = to_tensor(crop(frame, head_crop(tracked, self._side), self._side))
         return LiaMotion(self.sessions["motion"].run({"image": tensor})["motion"][0])
 
-    def render(
-        self, source: LiaSource, driving: LiaMotion, reference: LiaMotion | None, transfer: Transfer
-    ) -> Image:
+    def render(self, source: LiaSource, driving: LiaMotion, reference: LiaMotion | None, transfer: Transfer) -> Image:
         """The portrait as the driver moves it. Raises MotionError for what this family lacks, SessionError."""
         transfer.check(self.name, self.features)
         rest = source.magnitudes if reference is None or not transfer.relative else reference.magnitudes

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien.bundle import Bundle
-from mien.errors import BundleInvalid, MotionError, NoFace, SessionError
+from mien.errors import BundleInvalid, MotionError, SessionError
 from mien.faces import Tracked, Tracker, side_of
 from mien.geometry import Similarity
 from mien.image import Image, check_image, to_image, to_tensor
 from mien.reenact import keypoints, retarget
 from mien.reenact.crops import cut, driving_crop, paste, portrait_crop
-from mien.reenact.following import Follower
+from mien.reenact.following import Follower, face_of
 from mien.reenact.keypoints import EYES, LIPS, Head
 from mien.reenact.liveportrait_motion import LivePortraitMotion
 from mien.reenact.transfer import Feature, Transfer
@@ -98,19 +98,9 @@ class LivePortrait:
         """
         check_image(image)
         if landmarks is None:
-            seen = (face or self._found(image)).landmarks
+            seen = (face or face_of(self.tracker(), image)).landmarks
             return self._source(image, portrait_crop(seen[:LANDMARKS], self._side), retarget.tracked_openings(seen))
         return self._source(image, portrait_crop(landmarks, self._side), retarget.openings_by_count(landmarks))
-
-    def _found(self, image: Image) -> Tracked:
-        tracked = self.tracker().step(image)
-        if tracked is None:
-            height, width = image.shape[:2]
-            raise NoFace(
-                f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
-                "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
-            )
-        return tracked
 
     def _source(self, image: Image, place: Similarity, openings: retarget.Openings | None) -> LivePortraitSource:
         seen = cut(image, place, self._side)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from mien import kernels
 from mien.bundle import Bundle
-from mien.errors import NoFace
 from mien.faces import CROP_CM, Face, NetworkDetector, Tracked, Tracker, side_of
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_tensor
+from mien.reenact.following import face_of
 from mien.reenact.motion import Floats, Motion, PointModel, draw_openings
 from mien.reenact.transfer import CHANGES, Feature, Transfer
 from mien.sessions import Session
@@ -76,13 +76,7 @@ class Studio:
         Raises ImageError, and NoFace where there is none.
         """
         check_image(image)
-        tracked = face or self.tracker().step(image)
-        if tracked is None:
-            height, width = image.shape[:2]
-            raise NoFace(
-                f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
-                "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
-            )
+        tracked = face or face_of(self.tracker(), image)
         found = tracked.face
         place = Similarity.from_crop(found.centre, found.size * SOURCE_CM / CROP_CM, CROP)
         motion = self._settled(image, found)

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import Bundle
-from mien.errors import MotionError, NoFace
+from mien.errors import MotionError
 from mien.faces import Tracked, Tracker
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_image, to_tensor
 from mien.reenact.crops import head_crop, paste
-from mien.reenact.following import Follower
-from mien.reenact.fomm import hull_area
+from mien.reenact.following import Follower, face_of
+from mien.reenact.hull import span
 from mien.reenact.splines import splines
 from mien.reenact.transfer import Feature, Transfer
 from mien.sessions import Session
@@ -31,9 +31,6 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 CROP = 256
 """Side of what the networks see, in pixels."""
-
-FLATTEST = 1e-6
-"""Smallest area that counts as one, in squares of what it is along."""
 
 ROLES = ("keypoints", "appearance", "generator")
 AVD = "avd"
@@ -113,13 +110,7 @@ class Tpsmm:
         Raises ImageError, NoFace, SessionError.
         """
         check_image(image)
-        tracked = face or self.tracker().step(image)
-        if tracked is None:
-            height, width = image.shape[:2]
-            raise NoFace(
-                f"A source portrait was asked for, but no face was found in the picture of {width} x {height} pixels. "
-                "Give one whose face is upright, turned to the camera, and at least an eighth of the picture's side."
-            )
+        tracked = face or face_of(self.tracker(), image)
         place = head_crop(tracked, CROP)
         tensor = to_tensor(crop(image, place, CROP))
         points = self._points(tensor)
@@ -188,9 +179,3 @@ def relative(
                 "line. Take another frame as the reference, or ask for absolute motion."
             )
     return source + multiplier * scale * (driving - reference)
-
-
-def span(points: Floats) -> float:
-    """The root of the convex hull's area; NaN where the points lie on a line but for rounding."""
-    area = hull_area(points)
-    return float(np.sqrt(area)) if area > FLATTEST * np.ptp(points, 0).max() ** 2 else float("nan")
