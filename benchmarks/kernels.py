@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import compare, show_timings, timings_json, write_json
-from mien import kernels
+from mien import image, kernels
 from mien.geometry import Similarity
 from mien.kernels import checks, reference
 
@@ -149,6 +149,22 @@ class WarpScene:
         return (self.source + mask * (colour - self.source) + np.float32(0.5)).astype(np.uint8)
 
 
+class CropScene:
+    """A square of a 1080p frame as the input of a network, turned by 5 degrees."""
+
+    def __init__(self, side: float, pixels: int) -> None:
+        self.frame = BlendScene().frame
+        self.place = Similarity.from_crop((960, 540), side, pixels, np.radians(5))
+        self.pixels = pixels
+
+    def opencv(self) -> Floats:
+        """The chain of INTER_AREA, warpAffine and conversion to planes."""
+        return image.to_tensor(image.crop(self.frame, self.place, self.pixels))
+
+    def mien(self) -> Floats:
+        return kernels.crop(self.frame, self.place.matrix, self.pixels)
+
+
 def disc(side: int, radius: float, soft: float) -> Floats:
     """A round mask: 1 inside radius x side, 0 outside, falling over `soft` pixels."""
     y, x = np.mgrid[:side, :side] + 0.5
@@ -185,6 +201,13 @@ def main() -> None:
         apart = difference(warp.mien(), warp.opencv())
         print(f"Largest difference to OpenCV: {apart}/255\n")
         results[f"warp_blend_{side}"] = timings_json(timings) | {"difference_to_opencv": apart}
+    for wide, pixels in ((300, 256), (560, 256), (900, 256), (900, 512)):
+        crop = CropScene(wide, pixels)
+        timings = compare({"OpenCV": crop.opencv, "mien": crop.mien}, "OpenCV", rounds)
+        show_timings(f"crop {wide} x {wide} to a tensor of {pixels} x {pixels}", timings)
+        far = float(np.abs(crop.mien() - crop.opencv()).max() * 255)
+        print(f"Largest difference to OpenCV: {far:.2f}/255\n")
+        results[f"crop_{wide}_to_{pixels}"] = timings_json(timings) | {"difference_to_opencv": far}
     print(write_json("kernels", results))
 
 

@@ -29,23 +29,35 @@ MIEN_INLINE const std::uint8_t* interleaved(const std::uint8_t* frame, const For
     return scratch;
 }
 
-// Columns of sums to means of `shrink` neighbours; a shrink known to the compiler is a vector loop.
-template <int Known>
+// Columns of sums to means of `shrink` neighbours.
 MIEN_INLINE void means(const std::uint16_t* columns, int count, int shrink, std::uint8_t* out) {
-    const int step = Known ? Known : shrink;
     for (int i = 0; i < count; ++i)
         for (int c = 0; c < 3; ++c) {
             int sum = 0;
-            for (int dx = 0; dx < step; ++dx) sum += columns[3 * (i * step + dx) + c];
-            out[3 * i + c] = static_cast<std::uint8_t>(static_cast<int>(rounded_mean(sum, step * step)));
+            for (int dx = 0; dx < shrink; ++dx) sum += columns[3 * (i * shrink + dx) + c];
+            out[3 * i + c] = static_cast<std::uint8_t>(static_cast<int>(rounded_mean(sum, shrink * shrink)));
         }
+}
+
+// The same for a shrink known to the compiler: the means from every column on, which is a vector loop, and of them
+// those that are wanted. `columns` can be read 3 shrink further, and is used up.
+template <int Shrink>
+MIEN_INLINE void means(std::uint16_t* columns, int count, std::uint8_t* out) {
+    constexpr int area = Shrink * Shrink;
+    for (int i = 0; i < 3 * Shrink * count; ++i) {
+        int sum = area / 2;
+        for (int dx = 0; dx < Shrink; ++dx) sum += columns[i + 3 * dx];
+        columns[i] = static_cast<std::uint16_t>(sum / area);
+    }
+    for (int i = 0; i < count; ++i)
+        for (int c = 0; c < 3; ++c) out[3 * i + c] = static_cast<std::uint8_t>(columns[3 * Shrink * i + c]);
 }
 
 MIEN_CLONES void shrink_rows(const std::uint8_t* frame, const Format& format, const CropPlace& place, int first,
                              int last, std::uint8_t* out) {
     const int wanted = place.blocks.width * place.shrink, here = std::min(wanted, format.grid.width - place.x);
     std::vector<std::uint8_t> scratch(3 * static_cast<size_t>(here));
-    std::vector<std::uint16_t> columns(3 * static_cast<size_t>(wanted));
+    std::vector<std::uint16_t> columns(3 * static_cast<size_t>(wanted + place.shrink));
     for (int j = first; j < last; ++j) {
         std::fill(columns.begin(), columns.end(), std::uint16_t{0});
         std::uint16_t* sums = columns.data();
@@ -57,11 +69,11 @@ MIEN_CLONES void shrink_rows(const std::uint8_t* frame, const Format& format, co
         for (int i = 3 * here; i < 3 * wanted; ++i) sums[i] = sums[i - 3];
         std::uint8_t* to = out + 3LL * j * place.blocks.width;
         switch (place.shrink) {
-            case 1: means<1>(sums, place.blocks.width, 1, to); break;
-            case 2: means<2>(sums, place.blocks.width, 2, to); break;
-            case 3: means<3>(sums, place.blocks.width, 3, to); break;
-            case 4: means<4>(sums, place.blocks.width, 4, to); break;
-            default: means<0>(sums, place.blocks.width, place.shrink, to);
+            case 1: means<1>(sums, place.blocks.width, to); break;
+            case 2: means<2>(sums, place.blocks.width, to); break;
+            case 3: means<3>(sums, place.blocks.width, to); break;
+            case 4: means<4>(sums, place.blocks.width, to); break;
+            default: means(sums, place.blocks.width, place.shrink, to);
         }
     }
 }
