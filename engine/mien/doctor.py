@@ -13,21 +13,27 @@ from pathlib import Path
 import numpy as np
 
 from mien.bundle import Bundle, embedded_bundles
-from mien.errors import MienError
+from mien.errors import DeviceError, MienError
 from mien.hub import REGISTRY, cache_folder
 from mien.sessions import open_session
 from mien.sessions.base import usable_cores
+from mien.sessions.cuda import Cuda, cuda_name
+from mien.sessions.nvidia import LIBRARIES, Driver, find_driver, find_library, provider_library
+from mien.sessions.ort import INSTALL_CUDA
+from mien.sessions.trt_flavour import TITLES, FlavourName, load_flavour
 
-PACKAGES = ("mien", "numpy", "onnxruntime", "opencv-python", "av", "openvino", "typer", "rich")
+PACKAGES = ("mien", "numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python", "av", "openvino", "typer", "rich")
 CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd", "sve")
-NATIVE = {"C++ kernels": "mien._cpu", "CUDA kernels": "mien._cuda"}
+CPU_KERNELS, CUDA_KERNELS = "mien._cpu", "mien._cuda"
+FLAVOURS: tuple[FlavourName, ...] = ("tensorrt", "rtx")
+BUILD_KERNELS = "in a clone of mien, with CUDA 13's nvcc on the PATH: MIEN_CUDA=ON pip install ."
 
 # y = Identity(x), float32 (1,), ONNX opset 13: the smallest network that a runtime can be asked to start.
 IDENTITY = (
     b'\x08\x07\x12\x00:7\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01iZ\x0f\n\x01x\x12\n\n\x08\x08\x01'
     b"\x12\x04\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
 )
-SESSIONS = (("ort", "cpu"), ("ort", "cuda"), ("openvino", "cpu"))
+SESSIONS = (("ort", "cpu"), ("ort", "cuda"), ("openvino", "cpu"), ("tensorrt", "cuda"), ("rtx", "cuda"))
 NEEDED = "ort on cpu"
 
 
@@ -55,7 +61,13 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Looks at the machine; takes a second or two, because runtimes and bundles are really opened."""
-    return Diagnosis((*_machine(), *_packages(), *_sessions(), *_native(), *_bundles(), *_pulled()))
+    try:
+        driver, why = find_driver(), ""
+    except DeviceError as error:
+        driver, why = None, str(error)
+    gpu = (*_driver(driver, why), *_libraries(), *_tensorrt(), *_pycuda())
+    facts = (*_machine(), *_packages(), *gpu, *_sessions(), *_kernels(driver), *_bundles(), *_pulled())
+    return Diagnosis(facts)
 
 
 def _machine() -> Iterator[Fact]:
@@ -97,17 +109,74 @@ def _sessions() -> Iterator[Fact]:
             yield Fact("session", name, f"{session.info.provider}, {session.info.threads} threads", works=True)
 
 
-def _native() -> Iterator[Fact]:
-    for name, module in NATIVE.items():
-        if find_spec(module) is None:
-            yield Fact("kernels", name, "not built", works=False)
-            continue
-        try:
-            import_module(module)
-        except ImportError as error:
-            yield Fact("kernels", name, f"built, but cannot be loaded: {error}", works=False)
+def _driver(driver: Driver | None, why: str) -> Iterator[Fact]:
+    if driver is None:
+        yield Fact("gpu", "driver", why, works=False)
+        return
+    yield Fact("gpu", "driver", str(driver), works=True)
+    for number, gpu in enumerate(driver.gpus):
+        capability = f"{gpu.compute_capability // 10}.{gpu.compute_capability % 10}"
+        told = f"{gpu.name}, compute capability {capability}, {gpu.bytes / 2**30:.1f} GiB"
+        yield Fact("gpu", f"cuda:{number}", told, works=True)
+    if not driver.gpus:
+        yield Fact("gpu", "cuda:0", "the driver finds no GPU", works=False)
+
+
+def _libraries() -> Iterator[Fact]:
+    for library in LIBRARIES:
+        found = find_library(library)
+        if found is None:
+            missing = f"{library.file} is not found: {library.install}"
+            yield Fact("gpu", library.title, missing, works=False)
         else:
-            yield Fact("kernels", name, "loaded", works=True)
+            yield Fact("gpu", library.title, f"{found[1]}, {found[0]}", works=True)
+    provider = provider_library()
+    told = f"ONNX Runtime was installed without it: {INSTALL_CUDA}" if provider is None else str(provider)
+    yield Fact("gpu", "CUDA provider", told, works=provider is not None)
+
+
+def _tensorrt() -> Iterator[Fact]:
+    for name in FLAVOURS:
+        try:
+            flavour = load_flavour(name)
+        except MienError as error:
+            yield Fact("gpu", TITLES[name], str(error), works=False)
+        else:
+            targets = ", ".join(map(str, flavour.capabilities)) or "the GPU that is there"
+            yield Fact("gpu", TITLES[name], f"{flavour.version}, loaded; builds engines for: {targets}", works=True)
+
+
+def _pycuda() -> Iterator[Fact]:
+    try:
+        cuda = Cuda.open()
+    except MienError as error:
+        yield Fact("gpu", "PyCUDA", str(error), works=False)
+    else:
+        yield Fact("gpu", "PyCUDA", f"{version('pycuda')}, opens {cuda.name}", works=True)
+        cuda.close()
+
+
+def _kernels(driver: Driver | None) -> Iterator[Fact]:
+    yield _built("C++ kernels", CPU_KERNELS)
+    cuda = _built("CUDA kernels", CUDA_KERNELS)
+    if not cuda.works:
+        built = find_spec(CUDA_KERNELS) is not None
+        yield cuda if built else Fact("kernels", "CUDA kernels", f"not built; {BUILD_KERNELS}", works=False)
+        return
+    # That they load says nothing: without a GPU no line of theirs has run.
+    why = "there is no GPU" if driver is None or not driver.gpus else "only the GPU tests do: scripts/gpu"
+    toolkit = cuda_name(import_module(CUDA_KERNELS).CUDART_VERSION)
+    yield Fact("kernels", "CUDA kernels", f"built with CUDA {toolkit}, not run: {why}")
+
+
+def _built(name: str, module: str) -> Fact:
+    if find_spec(module) is None:
+        return Fact("kernels", name, "not built", works=False)
+    try:
+        import_module(module)
+    except ImportError as error:
+        return Fact("kernels", name, f"built, but cannot be loaded: {error}", works=False)
+    return Fact("kernels", name, "loaded", works=True)
 
 
 def _bundles() -> Iterator[Fact]:

@@ -53,7 +53,7 @@ class Cuda:
             raise DeviceError(f"The NVIDIA driver does not start: {error}. {INSTALL_DRIVER}") from error
         if known < LEAST_DRIVER:
             raise DeviceError(
-                f"The NVIDIA driver knows CUDA {_cuda_name(known)}; mien needs {_cuda_name(LEAST_DRIVER)} or newer. "
+                f"The NVIDIA driver knows CUDA {cuda_name(known)}; mien needs {cuda_name(LEAST_DRIVER)} or newer. "
                 f"{INSTALL_DRIVER}"
             )
         if ordinal not in range(count):
@@ -65,7 +65,7 @@ class Cuda:
             context = device.retain_primary_context()
         except driver.Error as error:
             raise DeviceError(f"The GPU cuda:{ordinal} cannot be used: {error}.") from error
-        version = ", ".join(filter(None, (_kernel_module(), f"CUDA {_cuda_name(known)}")))
+        version = ", ".join(filter(None, (driver_release(), f"CUDA {cuda_name(known)}")))
         return cls(context, driver, ordinal, device.name(), 10 * major + minor, version)
 
     @contextmanager
@@ -242,12 +242,13 @@ def _pycuda() -> Any:
     return pycuda.driver
 
 
-def _cuda_name(version: int) -> str:
+def cuda_name(version: int) -> str:
+    """13.0 of 13000."""
     return f"{version // 1000}.{version % 1000 // 10}"
 
 
-def _kernel_module() -> str:
-    """The driver's version, empty where the system does not tell (Windows, WSL)."""
+def driver_release() -> str:
+    """The driver's own version, 580.65.06; empty where the system does not tell (Windows, WSL)."""
     try:
         text = Path("/proc/driver/nvidia/version").read_text()
     except OSError:
