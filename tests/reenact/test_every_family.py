@@ -1,23 +1,27 @@
 """What one Reenactor asks of every family, tested on each: hand-made tiny networks, and the ones that ship."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import mien
 from mien.bundle import Bundle
+from mien.errors import SessionError
+from mien.faces import Tracked
 from mien.geometry import Similarity
 from mien.image import load_image
 from mien.reenact import Family, FamilyMotion, Reenactor, Transfer, open_family
 from mien.reenact.family import HOMES
 from mien.reenact.templates import Recorder, Template, parts_of
+from mien.sessions import FunctionSession
 from mien.stream.sources import open_source
 from tests import tiny_fomm, tiny_tpsmm
 from tests.tiny_lia import colour_bundle
@@ -128,6 +132,83 @@ def test_statuses_sizes_and_calibration(
     reenactor.calibrate()
     again = reenactor.step(frames[-1]).image
     assert np.abs(again.astype(int) - first.image).mean() < 2
+
+
+def test_a_frame_of_which_a_network_makes_no_numbers_is_held(
+    family: Family[Any, Any], portrait: Image, frames: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reenactor, recorder = Reenactor(family), Recorder(family)
+    reenactor.set_source(portrait)
+    shown = [reenactor.step(frame) for frame in frames[:2]]
+    read = family.motion
+
+    def spoilt(frame: Image, tracked: Tracked) -> FamilyMotion:
+        motion: FamilyMotion = read(frame, tracked)
+        return replace(motion, **{name: part * np.nan for name, part in parts_of(motion).items()})
+
+    with monkeypatch.context() as broken:
+        broken.setattr(family, "motion", spoilt)
+        held = reenactor.step(frames[2])
+        assert not recorder.add(frames[2], 0)
+    assert held.status == "held" and held.motion is None
+    np.testing.assert_array_equal(held.image, shown[-1].image)
+    assert reenactor.step(frames[3]).status == "tracked" and recorder.add(frames[3], 1)
+    template = recorder.finish(Fraction(25), Fraction(1, 25))
+    assert template.seen.tolist() == [False, True]
+
+
+def test_a_portrait_of_which_a_network_makes_no_numbers_is_refused(
+    family: Family[Any, Any], portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if family.name == "studio":
+        pytest.skip("its motion network is the tracker's, to which that is no face: see tests/faces")
+    role = "keypoints" if "keypoints" in family.sessions else "appearance"
+    sound = family.sessions[role]
+
+    def spoilt(feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        return {name: value * np.float32(np.nan) for name, value in sound.run(feeds).items()}
+
+    bad = FunctionSession(spoilt, sound.inputs, sound.outputs)
+    monkeypatch.setattr(family, "sessions", {**family.sessions, role: bad})
+    with pytest.raises(SessionError, match=f"{role}' gave values that are no numbers"):
+        family.source(portrait)
+
+
+def test_a_driver_that_turns_away_and_comes_back(
+    family: Family[Any, Any], portrait: Image, frames: list[Image]
+) -> None:
+    """Turned away there is no face; a frame comes out for each that goes in, and the motion goes on from its start."""
+    back = cv2.GaussianBlur(np.ascontiguousarray(frames[0][::-1]), (0, 0), 25)
+    reenactor = Reenactor(family, smooth=False)
+    reenactor.set_source(portrait)
+    first = reenactor.step(frames[0]).image
+    away = [reenactor.step(back) for _ in range(60)]
+    assert away[0].status == "held" and away[-1].status == "blank" and not away[-1].image.any()
+    np.testing.assert_array_equal(away[0].image, first)
+    assert all(one.image.shape == portrait.shape for one in away)
+    returned = [reenactor.step(frames[0]) for _ in range(20)][-1]
+    assert returned.status == "tracked"
+    assert np.abs(returned.image.astype(int) - first).mean() < 2
+
+
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_a_portrait_at_the_pictures_edge(
+    family: Family[Any, Any], portrait: Image, frames: list[Image], side: str
+) -> None:
+    """A part of the head, or what is around it, lies outside: it moves inside, in a picture of its own size."""
+    tracked = family.tracker().step(portrait)
+    assert tracked is not None
+    (x, y), half = tracked.face.centre, 0.42 * tracked.face.size
+    left, right, top, bottom = (round(at) for at in (x - half, x + half, y - half, y + half))
+    cuts = {
+        "left": np.s_[:, left:], "right": np.s_[:, :right], "top": np.s_[top:], "bottom": np.s_[:bottom]
+    }  # fmt: skip
+    cut = np.ascontiguousarray(portrait[cuts[side]])
+    reenactor = Reenactor(family, transfer=Transfer(relative=False), smooth=False)
+    reenactor.set_source(cut)
+    out = reenactor.step(frames[-1])
+    assert out.status == "tracked" and out.image.shape == cut.shape
+    assert (out.image != cut).any() and out.image.mean() > cut.mean() / 2
 
 
 def test_a_single_picture_drives(family: Family[Any, Any], portrait: Image, frames: list[Image]) -> None:

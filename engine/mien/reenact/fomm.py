@@ -19,6 +19,7 @@ from mien.faces import Tracked, Tracker
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_image, to_tensor
 from mien.reenact.crops import head_crop, paste
+from mien.reenact.finite import numbers
 from mien.reenact.following import Follower, face_of
 from mien.reenact.hull import span
 from mien.reenact.transfer import Feature, Transfer
@@ -121,7 +122,8 @@ class Fomm:
         place = head_crop(tracked, CROP)
         tensor = to_tensor(crop(image, place, CROP))
         points = self._points(tensor)
-        seen = self.sessions["appearance"].run({"image": tensor})
+        numbers(points.tensors("source"), "keypoints")
+        seen = numbers(self.sessions["appearance"].run({"image": tensor}), "appearance")
         return FommSource(image.copy(), place, points, {**seen, **points.tensors("source")})
 
     def motion(self, frame: Image, tracked: Tracked) -> FommMotion:

@@ -20,6 +20,7 @@ from mien.faces import Tracked, Tracker, side_of
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_image, to_tensor
 from mien.reenact.crops import head_crop, paste
+from mien.reenact.finite import numbers
 from mien.reenact.following import Follower, face_of
 from mien.reenact.transfer import Feature, Transfer
 from mien.sessions import Session
@@ -97,7 +98,8 @@ class Lia:
         check_image(image)
         tracked = face or face_of(self.tracker(), image)
         place = head_crop(tracked, self._side)
-        seen = dict(self.sessions["appearance"].run({"image": to_tensor(crop(image, place, self._side))}))
+        tensor = to_tensor(crop(image, place, self._side))
+        seen = dict(numbers(self.sessions["appearance"].run({"image": tensor}), "appearance"))
         magnitudes = seen.pop("motion")[0].astype(np.float64)
         return LiaSource(image.copy(), place, magnitudes, seen)
 

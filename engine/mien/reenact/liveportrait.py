@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mien.bundle import Bundle
-from mien.errors import BundleInvalid, MotionError, SessionError
+from mien.errors import BundleInvalid, MotionError
 from mien.faces import Tracked, Tracker, side_of
 from mien.geometry import Similarity
 from mien.image import Image, check_image, to_image, to_tensor
 from mien.reenact import keypoints, retarget
 from mien.reenact.crops import cut, driving_crop, paste, portrait_crop
+from mien.reenact.finite import numbers
 from mien.reenact.following import Follower, face_of
 from mien.reenact.keypoints import EYES, LIPS, Head
 from mien.reenact.liveportrait_motion import LivePortraitMotion
@@ -106,9 +107,10 @@ class LivePortrait:
         seen = cut(image, place, self._side)
         small = cv2.resize(seen, (self._pixels, self._pixels), interpolation=cv2.INTER_AREA)
         tensor = to_tensor(np.asarray(small, np.uint8))
-        head, canonical = self._read(tensor)
+        head, canonical = _read(numbers(self.sessions["motion"].run({"image": tensor}), "motion"))
         points = keypoints.placed(canonical, head)
-        given = self.sessions["appearance"].run({"image": tensor, "source_points": _tensor(points)})
+        feeds = {"image": tensor, "source_points": _tensor(points)}
+        given = numbers(self.sessions["appearance"].run(feeds), "appearance")
         appearance = {name: value for name, value in given.items() if name in self._fed}
         closing = self._closing(points, openings)
         return LivePortraitSource(image.copy(), place, canonical, head, points, openings, closing, appearance)
@@ -116,7 +118,7 @@ class LivePortrait:
     def motion(self, frame: Image, tracked: Tracked) -> LivePortraitMotion:
         """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB. Raises SessionError."""
         place = driving_crop(tracked, self._pixels)
-        head, _ = self._read(to_tensor(cut(frame, place, self._pixels)))
+        head, _ = _read(self.sessions["motion"].run({"image": to_tensor(cut(frame, place, self._pixels))}))
         half = self._pixels / 2
         middle, unit = place.apply((half, half)), place.scale * half
         seen = retarget.tracked_openings(tracked.landmarks)
@@ -194,15 +196,6 @@ class LivePortrait:
             still = replace(still, expression=neutral)
         return keypoints.relative(source.head, driving.head(first.crop[:2], unit), still, transfer.region)
 
-    def _read(self, tensor: NDArray[np.float32]) -> tuple[Head, Floats]:
-        """The head in a crop (1, 3, n, n), and its canonical keypoints (21, 3)."""
-        raw = self.sessions["motion"].run({"image": tensor})
-        out = {name: value[0].astype(np.float64) for name, value in raw.items()}
-        if not all(np.isfinite(value).all() for value in out.values()):
-            raise SessionError("LivePortrait's motion network gave values that are no numbers; its bundle is unsound.")
-        turn = keypoints.rotation_of(out["angles"])
-        return Head(turn, out["expression"], float(out["scale"][0]), out["translation"][:2]), out["keypoints"]
-
     def _closing(self, points: Floats, own: retarget.Openings | None) -> Floats:
         if "lip normalisation" not in self.features or own is None or own.lips < OPEN_LIPS:
             return np.zeros_like(points)
@@ -210,6 +203,13 @@ class LivePortrait:
 
     def _delta(self, role: str, feature: NDArray[np.float32]) -> Floats:
         return np.asarray(self.sessions[role].run({"feature": feature})["delta"][0], np.float64)
+
+
+def _read(outputs: Tensors) -> tuple[Head, Floats]:
+    """The head in a crop and its canonical keypoints (21, 3), from what the motion network says of it."""
+    out = {name: value[0].astype(np.float64) for name, value in outputs.items()}
+    turn = keypoints.rotation_of(out["angles"])
+    return Head(turn, out["expression"], float(out["scale"][0]), out["translation"][:2]), out["keypoints"]
 
 
 def _target_eyes(driving: LivePortraitMotion, transfer: Transfer) -> float | None:

@@ -15,6 +15,7 @@ from mien.errors import ImageError, InputError
 from mien.faces import OneEuro
 from mien.image import check_image, load_image
 from mien.reenact.family import Family, FamilyMotion, open_family
+from mien.reenact.finite import motion_of
 from mien.reenact.several import Choice, draw_faces, read_faces
 from mien.reenact.transfer import CHANGES, Transfer
 from mien.timing import Stopwatch
@@ -123,8 +124,7 @@ class Reenactor:
         """
         self._require_source()
         with self.timings("track"):
-            tracked = self._tracker.step(image)
-            driving = None if tracked is None else self.family.motion(image, tracked)
+            driving = motion_of(self.family, self._tracker, image)
         return self.move(driving, time)
 
     def move(self, driving: FamilyMotion | None, time: float | None = None) -> Reenacted:

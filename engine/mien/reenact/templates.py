@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MotionError, NoFace
 from mien.reenact.family import Family, FamilyMotion
+from mien.reenact.finite import motion_of
 from mien.reenact.kalman import kalman_smooth
 
 Image = NDArray[np.uint8]
@@ -152,11 +153,11 @@ class Recorder:
 
     def add(self, image: Image, pts: int) -> bool:
         """The next frame, uint8 (H, W, 3) RGB; whether there is a face in it. Raises ImageError, SessionError."""
-        tracked = self._tracker.step(image)
-        self._motions.append(None if tracked is None else self.family.motion(image, tracked))
+        motion = motion_of(self.family, self._tracker, image)
+        self._motions.append(motion)
         self._pts.append(pts)
         self._size = (image.shape[1], image.shape[0])
-        return tracked is not None
+        return motion is not None
 
     def finish(self, rate: Fraction, time_base: Fraction) -> Template:
         """What was recorded. Raises NoFace where no frame had a face."""

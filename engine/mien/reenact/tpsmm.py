@@ -19,6 +19,7 @@ from mien.faces import Tracked, Tracker
 from mien.geometry import Similarity
 from mien.image import check_image, crop, to_image, to_tensor
 from mien.reenact.crops import head_crop, paste
+from mien.reenact.finite import numbers
 from mien.reenact.following import Follower, face_of
 from mien.reenact.hull import span
 from mien.reenact.splines import splines
@@ -114,7 +115,8 @@ class Tpsmm:
         place = head_crop(tracked, CROP)
         tensor = to_tensor(crop(image, place, CROP))
         points = self._points(tensor)
-        seen = self.sessions["appearance"].run({"image": tensor})
+        numbers({"points": tensor_of(points)}, "keypoints")
+        seen = numbers(self.sessions["appearance"].run({"image": tensor}), "appearance")
         return TpsmmSource(image.copy(), place, points, {**seen, "source_points": tensor_of(points)})
 
     def motion(self, frame: Image, tracked: Tracked) -> TpsmmMotion:
