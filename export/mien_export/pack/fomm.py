@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
+from mien_export.calibration import reenacting
 from mien_export.checkpoints import Checkpoint, State, load, part, read_state
 from mien_export.graphs import fomm as graphs
 from mien_export.lower import lower
 from mien_export.networks.fomm import KPDetector, OcclusionAwareGenerator
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
-from mien_export.pack.rehearsal import reenact_demo
 
 CROP = 256
 """Side of the pictures that the networks look at and draw."""
@@ -54,10 +54,7 @@ def pack_fomm(
     detector = weighted(built.detector(), stored, "kp_detector", "FOMM's keypoint detector (vox-256)")
     generator = weighted(built.generator(), stored, "generator", "FOMM's generator (vox-256)")
     roles = traced(detector, generator, minimal=precision == "fp32")
-    exported = {
-        role: one.export()
-        for role, one in roles.items()
-    }
+    exported = {role: one.export() for role, one in roles.items()}
     manifest = Manifest(
         name=Path(out).stem,
         task="reenact",
@@ -71,7 +68,7 @@ def pack_fomm(
         return write_bundle(out, manifest, models, None, overwrite), exported
     with TemporaryDirectory(prefix=".mien-", dir=Path(out).absolute().parent) as folder:
         full = write_bundle(Path(folder) / "full", manifest, models)
-        bundle, _ = lower(full, out, precision, reenact_demo, overwrite)
+        bundle, _ = lower(full, out, precision, reenacting(), overwrite)
     return bundle, exported
 
 

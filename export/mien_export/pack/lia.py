@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
+from mien_export.calibration import reenacting
 from mien_export.checkpoints import State, load, part, read_state
 from mien_export.graphs import lia as graphs
 from mien_export.lower import lower
 from mien_export.networks.lia import Generator
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
-from mien_export.pack.rehearsal import reenact_demo
 
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -39,10 +39,7 @@ def pack_lia(
     refuse_existing(out, overwrite)
     generator = read_generator(checkpoint)
     roles = traced(generator)
-    exported = {
-        role: one.export()
-        for role, one in roles.items()
-    }
+    exported = {role: one.export() for role, one in roles.items()}
     manifest = Manifest(
         name=Path(out).stem,
         task="reenact",
@@ -56,7 +53,7 @@ def pack_lia(
         return write_bundle(out, manifest, models, None, overwrite), exported
     with TemporaryDirectory(prefix=".mien-", dir=Path(out).absolute().parent) as folder:
         full = write_bundle(Path(folder) / "full", manifest, models)
-        bundle, _ = lower(full, out, precision, reenact_demo, overwrite)
+        bundle, _ = lower(full, out, precision, reenacting(), overwrite)
     return bundle, exported
 
 
@@ -103,9 +100,7 @@ def traced(generator: Generator) -> dict[str, Traced]:
             (plain("motion", "batch", directions),),
             "batch",
         ),
-        "appearance": Traced(
-            appearance, {"image": images[:1]}, (picture("image", side),), (code, magnitudes, *seen)
-        ),
+        "appearance": Traced(appearance, {"image": images[:1]}, (picture("image", side),), (code, magnitudes, *seen)),
         "generator": Traced(
             graphs.GeneratorGraph(generator),
             {"latent": latent, "motion": own, **maps},

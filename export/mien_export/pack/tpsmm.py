@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
+from mien_export.calibration import reenacting
 from mien_export.checkpoints import Checkpoint, read_state
 from mien_export.graphs import tpsmm as graphs
 from mien_export.lower import lower
@@ -26,7 +27,6 @@ from mien_export.networks.tpsmm import (
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import GENERATOR_TOLERANCE, Traced, described, picture, plain
 from mien_export.pack.fomm import weighted
-from mien_export.pack.rehearsal import reenact_demo
 
 CROP = 256
 """Side of the pictures that the networks look at and draw."""
@@ -58,10 +58,7 @@ def pack_tpsmm(
     """
     refuse_existing(out, overwrite)
     roles = traced(read_state(checkpoint), networks or TpsmmNetworks(), minimal=precision == "fp32")
-    exported = {
-        role: one.export()
-        for role, one in roles.items()
-    }
+    exported = {role: one.export() for role, one in roles.items()}
     manifest = Manifest(
         name=Path(out).stem,
         task="reenact",
@@ -75,7 +72,7 @@ def pack_tpsmm(
         return write_bundle(out, manifest, models, None, overwrite), exported
     with TemporaryDirectory(prefix=".mien-", dir=Path(out).absolute().parent) as folder:
         full = write_bundle(Path(folder) / "full", manifest, models)
-        bundle, _ = lower(full, out, precision, reenact_demo, overwrite)
+        bundle, _ = lower(full, out, precision, reenacting(), overwrite)
     return bundle, exported
 
 
