@@ -236,14 +236,20 @@ def test_a_template_drives_as_its_clip_does_and_can_be_smoothed(
         assert 0 < np.abs(motion.values() - steady.values()).max() < 1
 
 
-def test_both_faces_of_a_picture_move(family: Family[Any, Any], portrait: Image, frames: list[Image]) -> None:
+def test_both_faces_of_a_picture_move_each_of_its_own_size(
+    family: Family[Any, Any], portrait: Image, frames: list[Image]
+) -> None:
     grey = np.full_like(portrait, 128)
-    pair = np.concatenate([portrait, grey, portrait], 1)
+    small = cv2.resize(portrait, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+    other = grey.copy()
+    other[-len(small) :, -len(small) :] = small
+    pair = np.concatenate([portrait, grey, other], 1)
     reenactor = Reenactor(family, transfer=Transfer(relative=False))
     results = {}
     for face in (0, 1, "all"):
         reenactor.set_source(pair, face)
         results[face] = reenactor.step(frames[-1]).image
+        assert results[face].shape == pair.shape
     width = portrait.shape[1]
     for half in (slice(None, width), slice(-width, None)):
         moved = [np.array_equal(results[face][:, half], results["all"][:, half]) for face in (0, 1)]
