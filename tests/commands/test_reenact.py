@@ -1,5 +1,6 @@
 """`mien reenact` and `mien template` from end to end, with the networks that ship, on a few frames."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import mien as package
+from mien.bundle import Bundle
 from mien.commands import driver as driver_module
 from mien.errors import InputError, MotionError, NoFace, OutputError
 from mien.image import load_image, save_image
@@ -15,11 +17,21 @@ from mien.provenance import read_mark
 from mien.reenact.template_files import read_template, write_template
 from mien.reenact.templates import Template
 from mien.stream.sources import CameraSource, open_source
+from tests import tiny_fomm, tiny_tpsmm
 from tests.commands.program import Program
+from tests.tiny_lia import colour_bundle
+from tests.tiny_liveportrait import tiny_liveportrait_bundle
 
 DEMO = Path(package.__file__).parent / "bundles" / "studio" / "demo"
 Image = NDArray[np.uint8]
 COUNT = 5
+
+FAMILIES: dict[str, Callable[[Path], Bundle]] = {
+    "liveportrait": tiny_liveportrait_bundle,
+    "fomm": tiny_fomm.blob_bundle,
+    "lia": colour_bundle,
+    "tpsmm": tiny_tpsmm.blob_bundle,
+}
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +107,25 @@ def test_a_film_as_the_source_keeps_its_own_motion(mien: Program, clip: Path, tm
     assert len(results) == COUNT + 2
     for result, picture in zip(results, [*own, own[-1], own[-1]], strict=True):
         assert np.abs(result.astype(int) - picture).mean() < 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_makes_a_frame_of_each_and_holds_where_there_is_no_face(
+    mien: Program, portrait: Path, clip: Path, tmp_path: Path, family: str
+) -> None:
+    FAMILIES[family](tmp_path / "faces")
+    driving = tmp_path / "driving"
+    driving.mkdir()
+    for index, path in enumerate(sorted(clip.iterdir())):
+        picture = load_image(path)
+        save_image(driving / f"{index}.png", np.full_like(picture, 90) if index == 2 else picture)
+    done = mien("reenact", portrait, driving, "-o", tmp_path / "out", "--bundle", tmp_path / "faces", "--json")
+    assert done.code == 0, done.err
+    assert done.report["frames"] == COUNT and done.report["status"] == {"tracked": COUNT - 1, "held": 1}
+    made, own = pictures(tmp_path / "out"), load_image(portrait)
+    assert len(made) == COUNT and all(picture.shape == own.shape for picture in made)
+    np.testing.assert_array_equal(made[2], made[1])
+    assert (made[-1] != made[0]).any()
 
 
 def test_several_faces_at_once(mien: Program, portrait: Path, clip: Path, tmp_path: Path) -> None:
