@@ -140,3 +140,8 @@ class StandIn:
         self.need_context()
         self.calls.append(("down", target.nbytes, stream.handle))
         ctypes.memmove(target.ctypes.data, source, target.nbytes)
+
+    def memcpy_dtod_async(self, target: int, source: int, count: int, stream: Any) -> None:
+        self.need_context()
+        self.calls.append(("copy", count, stream.handle))
+        ctypes.memmove(target, source, count)

@@ -76,6 +76,14 @@ def test_arrays_of_any_strides_go_up_and_come_down_as_they_were() -> None:
     assert driver.depth == 0
 
 
+def test_a_stream_copies_on_the_gpu() -> None:
+    cuda = Cuda.open(0, StandIn())
+    stream, one, two = cuda.stream(), Buffer(cuda), Buffer(cuda)
+    one.upload(np.arange(5, dtype=np.uint8), stream)
+    stream.copy(two.reserve(5), one.pointer, 5)
+    assert two.download((5,), "uint8", stream).tolist() == [0, 1, 2, 3, 4]
+
+
 def test_a_buffer_only_grows_and_nothing_is_allocated_for_what_fits() -> None:
     driver = StandIn()
     cuda = Cuda.open(0, driver)

@@ -138,6 +138,11 @@ class Stream:
         with self._cuda.current():
             self._stream.synchronize()
 
+    def copy(self, target: int, source: int, count: int) -> None:
+        """Queues a copy of that many bytes from one address on the GPU to another."""
+        with self._cuda.current():
+            self._cuda._driver.memcpy_dtod_async(target, source, count, self._stream)
+
     def wait(self, event: Event) -> None:
         """Later work in this stream begins once the event has happened."""
         with self._cuda.current():
