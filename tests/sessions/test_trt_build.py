@@ -1,4 +1,4 @@
-"""Real builds with TensorRT-RTX, which needs no GPU for them; TensorRT 11's path runs with that package in its place."""
+"""Real builds with TensorRT-RTX, which needs no GPU; TensorRT 11's path runs with that package in its place."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Every name that mien uses of TensorRT is one of both flavours: the installed TensorRT-RTX, and a list of TensorRT 11.
 
 Found in the source by two conventions: the package is called ``trt`` (also as an attribute), and objects of its classes
-bear the names of `OBJECTS` in the modules ``sessions/trt*.py``.
+bear the names of `OBJECTS`, or these after an underscore, in the modules ``sessions/trt*.py``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ OBJECTS = {
     "builder": "Builder",
     "cache": "ITimingCache",
     "config": "IBuilderConfig",
+    "context": "IExecutionContext",
+    "engine": "ICudaEngine",
     "parsed": "INetworkDefinition",
     "parser": "OnnxParser",
     "profile": "IOptimizationProfile",
+    "runtime": "Runtime",
     "told": "ParserError",
 }
 
@@ -62,17 +65,16 @@ def uses(source: str, file: str) -> Iterator[Use]:
 
     def name_of(node: ast.AST) -> str | None:
         parts: list[str] = []
-        while isinstance(node, ast.Attribute):
-            if node.attr in PACKAGES and parts:
+        while isinstance(node, ast.Attribute | ast.Name):
+            name = node.attr if isinstance(node, ast.Attribute) else node.id
+            if parts and name in PACKAGES:
                 return ".".join(reversed(parts))
-            parts.append(node.attr)
+            if parts and name.lstrip("_") in OBJECTS and Path(file).name.startswith("trt"):
+                return f"{OBJECTS[name.lstrip('_')]}.{parts[-1]}"
+            if isinstance(node, ast.Name):
+                return None
+            parts.append(name)
             node = node.value
-        if not isinstance(node, ast.Name) or not parts:
-            return None
-        if node.id in PACKAGES:
-            return ".".join(reversed(parts))
-        if node.id in OBJECTS and Path(file).name.startswith("trt"):
-            return f"{OBJECTS[node.id]}.{parts[-1]}"
         return None
 
     for use in visit(ast.parse(source), ""):
@@ -99,17 +101,13 @@ def test_the_names_are_found_in_every_way_of_writing_them() -> None:
         "    class A(trt.ILogger):\n"
         "        def log(self): trt.ILogger.__init__(self)\n"
         "    builder.create_network(0).get_input(1)\n"
-        "    plan.parser.x\n"
+        "    self._engine.create_execution_context(runtime.x.y)\n"
     )
     found = {use.name for use in uses(source, "sessions/trt_x.py")}
     assert found == {
-        "Builder",
-        "x",
-        "MemoryPoolType.WORKSPACE.value",
-        "ILogger",
-        "ILogger.log",
-        "Builder.create_network",
-    }
+        "Builder", "Builder.create_network", "ICudaEngine.create_execution_context", "ILogger", "ILogger.log",
+        "MemoryPoolType.WORKSPACE.value", "Runtime.x", "x",
+    }  # fmt: skip
     assert {use.function for use in uses("def f():\n  def g(): trt.A\n", "x.py")} == {"g"}
     assert not list(uses("builder.create_network(0)", "sessions/other.py"))
 
