@@ -32,12 +32,21 @@ def image(batch: int = 1, value: float = 1.0) -> np.ndarray:
     return np.full((batch, 3, 8, 8), value, np.float32)
 
 
+def setting(options: Any, name: str) -> str | None:
+    """What a run was told."""
+    try:
+        return options and str(options.get_run_config_entry(name))
+    except RuntimeError:  # not told
+        return None
+
+
 class Gpu:
     """Sessions as if CUDA were there: they compute on the CPU. What they were asked is kept."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.providers: list[Any] = []
         self.graphs: list[str | None] = []
+        self.waits: list[bool] = []
         gpu = self
 
         class Session:
@@ -50,14 +59,15 @@ class Gpu:
                 return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
             def run(self, names: list[str], feeds: Mapping[str, np.ndarray], options: Any) -> Any:
-                gpu.graphs.append(options and options.get_run_config_entry("gpu_graph_id"))
+                gpu.graphs.append(setting(options, "gpu_graph_id"))
                 return self.real.run(names, feeds, options)
 
             def io_binding(self) -> Any:
                 return Binding(self.real.io_binding())
 
             def run_with_iobinding(self, binding: Any, options: Any) -> None:
-                gpu.graphs.append(options and options.get_run_config_entry("gpu_graph_id"))
+                gpu.graphs.append(setting(options, "gpu_graph_id"))
+                gpu.waits.append(setting(options, "disable_synchronize_execution_providers") != "1")
                 self.real.run_with_iobinding(binding.real, options)
 
         class Binding:
@@ -139,6 +149,14 @@ def test_without_graphs_no_run_names_one(monkeypatch: pytest.MonkeyPatch) -> Non
     session.run_device({"image": placed(image())}, {"scaled": placed(image())})
     session.run({"image": image()})
     assert gpu.graphs == [None, None]
+
+
+def test_work_on_the_caller_s_stream_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(monkeypatch)
+    for stream in (None, 4711):
+        session = OrtSession(tiny.scale_model(), "cuda:1", stream=stream)
+        session.run_device({"image": placed(image())}, {"scaled": placed(image())})
+    assert gpu.waits == [True, False]
 
 
 def test_streams_and_graphs_are_for_gpus() -> None:

@@ -30,7 +30,9 @@ INSTALL_CUDA = "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cud
 MOST_GRAPHS = 4
 """CUDA graphs that a session captures; runs with further shapes or addresses queue their kernels one by one."""
 
-NO_GRAPH = "-1"  # ONNX Runtime's name for it
+# ONNX Runtime's names.
+GRAPH, NO_GRAPH = "gpu_graph_id", "-1"
+NO_WAITING = "disable_synchronize_execution_providers"
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -92,6 +94,7 @@ class OrtSession:
         self.info = SessionInfo("onnxruntime", device, provider, count)
         self._names = [spec.name for spec in self.outputs]
         self._place = (kind, number)
+        self._streamed = stream is not None
         self._captured: dict[object, str] | None = {} if graphs else None
         self._lock = Lock()
 
@@ -101,7 +104,7 @@ class OrtSession:
             raise closed()
         check_tensors(self.inputs, feeds)
         # Arrays of the caller's have another address each time.
-        options = None if self._captured is None else _run_options(NO_GRAPH)
+        options = None if self._captured is None else _run_options({GRAPH: NO_GRAPH})
         try:
             results = self._session.run(self._names, feeds, options)
         except ORT_ERRORS as error:
@@ -132,7 +135,10 @@ class OrtSession:
                     binding.bind_output(name, kind, number)
                 else:
                     binding.bind_output(name, kind, number, np.dtype(room.dtype), room.shape, room.pointer)
-            self._session.run_with_iobinding(binding, self._graph_option(feeds, given))
+            settings = self._graph_setting(feeds, given)
+            if self._streamed:
+                settings = settings | {NO_WAITING: "1"}
+            self._session.run_with_iobinding(binding, _run_options(settings) if settings else None)
             values = dict(zip(self._names, binding.get_outputs(), strict=True))
         except ORT_ERRORS as error:
             raise SessionError(f"ONNX Runtime failed while running the network: {error}") from error
@@ -142,20 +148,18 @@ class OrtSession:
         """See `Session.close`."""
         self._session = None
 
-    def _graph_option(
-        self, feeds: Mapping[str, DeviceTensor], given: Mapping[str, DeviceTensor]
-    ) -> ort.RunOptions | None:
+    def _graph_setting(self, feeds: Mapping[str, DeviceTensor], given: Mapping[str, DeviceTensor]) -> dict[str, str]:
         """Which graph this run captures or launches: one for each set of shapes and addresses."""
         if self._captured is None:
-            return None
+            return {}
         # Only memory of the caller's stays where it is.
         if set(given) != set(self._names):
-            return _run_options(NO_GRAPH)
+            return {GRAPH: NO_GRAPH}
         bound = frozenset((name, tensor.pointer, tensor.shape) for name, tensor in (*feeds.items(), *given.items()))
         with self._lock:
             if bound not in self._captured and len(self._captured) < MOST_GRAPHS:
                 self._captured[bound] = str(len(self._captured) + 1)
-            return _run_options(self._captured.get(bound, NO_GRAPH))
+            return {GRAPH: self._captured.get(bound, NO_GRAPH)}
 
 
 def cuda_settings(number: int, stream: int | None, graphs: bool) -> dict[str, str]:
@@ -252,9 +256,10 @@ def _created(
         raise SessionError(f"ONNX Runtime cannot read the network: {error}") from error
 
 
-def _run_options(graph: str) -> ort.RunOptions:
+def _run_options(settings: Mapping[str, str]) -> ort.RunOptions:
     options = ort.RunOptions()
-    options.add_run_config_entry("gpu_graph_id", graph)
+    for name, value in settings.items():
+        options.add_run_config_entry(name, value)
     return options
 
 

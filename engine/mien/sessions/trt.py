@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Protocol
@@ -125,8 +126,13 @@ class TrtSession:
     def close(self) -> None:
         """See `Session.close`."""
         with self._lock:
-            self._prepared.clear()
-            self._engine = None
+            if self._engine is None:
+                return
+            with suppress(SessionError):  # work that failed was told to whoever waited for it
+                self.stream.synchronize()
+            with self._cuda.current():
+                self._prepared.clear()
+                self._engine = None
             for buffer in (*self._buffers.values(), self._scratch):
                 buffer.release()
 
