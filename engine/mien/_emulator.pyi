@@ -1,6 +1,6 @@
 """What each thread of the CUDA kernels computes, one after the other on the CPU: for the tests, and slow.
 
-Signatures as in mien._cpu; up to 32 patches. The last two run on CUDA only, where mien.kernels.device says what they do.
+Signatures as in mien._cpu; up to 32 patches. The last two run on CUDA only; mien.kernels.device says what they do.
 """
 
 from mien.kernels.protocol import Bytes, Floats, Matrix

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mien.commands import directions as directions_commands
+from mien.commands.build import build
 from mien.commands.generate import generate
 from mien.commands.joining import join
 from mien.commands.options import (
@@ -160,6 +161,7 @@ def animate(
 
 
 app.command()(generate)
+app.command()(build)
 
 
 @app.command()

@@ -79,7 +79,7 @@ def video_metadata() -> dict[str, str]:
 
 
 def read_mark(path: str | PathLike[str]) -> Mark | None:
-    """The mark of a PNG, JPEG, GIF or MP4 file, or None where there is none. Raises InputError for an unreadable file."""
+    """The mark of a PNG, JPEG, GIF or MP4 file, None where there is none. Raises InputError for an unreadable file."""
     path = Path(path)
     try:
         with path.open("rb") as file:

@@ -23,7 +23,8 @@ def reenact_summary(report: Report, kept: bool) -> str:
     if report.age_ms is not None:
         lines.append(f"age of an output: {report.age_ms['p50']:.0f} ms (p50), {report.age_ms['p99']:.0f} ms (p99)")
     if lost := report.frames - report.status.get("tracked", 0):
-        lines.append(f"{lost} frames without a face in the driver: the last picture was held, then black")
+        frames = "1 frame" if lost == 1 else f"{lost} frames"
+        lines.append(f"{frames} without a face in the driver: the last picture was held, then black")
     return "\n".join([*lines, report.output] if kept else lines)
 
 

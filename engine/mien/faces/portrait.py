@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mien import kernels
 from mien.bundle import Bundle
 from mien.errors import BundleInvalid, InputError, NoFace
 from mien.faces.detect import Detect, Face, Image, NetworkDetector, by_prominence, side_of, suppress
 from mien.faces.tracker import Tracked
-from mien.image import check_image, crop, to_tensor
+from mien.image import check_image
 from mien.sessions import Session
 
 LANDMARKS = 68
@@ -71,7 +72,7 @@ class PortraitFinder:
         if not faces:
             return []
         places = [face.crop(self._pixels) for face in faces]
-        batch = np.concatenate([to_tensor(crop(image, place, self._pixels)) for place in places])
+        batch = kernels.crop(image, [place.matrix for place in places], self._pixels)
         outputs = self._motion.run({"image": batch})
         rows = [{name: array[i] for name, array in outputs.items()} for i in range(len(faces))]
         seen = [

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mien import kernels
 from mien.faces.detect import CROP_CM, Detect, Face, Image, by_prominence, side_of, suppress
 from mien.geometry import Similarity
-from mien.image import check_image, crop, to_tensor
+from mien.image import check_image
 from mien.sessions import Session
 
 Floats = NDArray[np.float32]
@@ -177,7 +178,7 @@ class Tracker:
         if not _inside(face, image):
             return None
         place = face.crop(self._pixels)
-        outputs = self._motion.run({"image": to_tensor(crop(image, place, self._pixels))})
+        outputs = self._motion.run({"image": kernels.crop(image, place.matrix, self._pixels)})
         single = {name: array[0] for name, array in outputs.items()}
         confidence = float(single["confidence"].reshape(-1)[0])
         finite = all(np.isfinite(array).all() for array in single.values())

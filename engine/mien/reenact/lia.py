@@ -14,11 +14,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mien import kernels
 from mien.bundle import Bundle
 from mien.errors import MotionError
 from mien.faces import Tracked, Tracker, side_of
 from mien.geometry import Similarity
-from mien.image import check_image, crop, to_image, to_tensor
+from mien.image import check_image, to_image
 from mien.reenact.crops import head_crop, paste
 from mien.reenact.finite import numbers
 from mien.reenact.following import Follower, face_of
@@ -98,14 +99,14 @@ class Lia:
         check_image(image)
         tracked = face or face_of(self.tracker(), image)
         place = head_crop(tracked, self._side)
-        tensor = to_tensor(crop(image, place, self._side))
+        tensor = kernels.crop(image, place.matrix, self._side)
         seen = dict(numbers(self.sessions["appearance"].run({"image": tensor}), "appearance"))
         magnitudes = seen.pop("motion")[0].astype(np.float64)
         return LiaSource(image.copy(), place, magnitudes, seen)
 
     def motion(self, frame: Image, tracked: Tracked) -> LiaMotion:
         """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB."""
-        tensor = to_tensor(crop(frame, head_crop(tracked, self._side), self._side))
+        tensor = kernels.crop(frame, head_crop(tracked, self._side).matrix, self._side)
         return LiaMotion(self.sessions["motion"].run({"image": tensor})["motion"][0])
 
     def render(self, source: LiaSource, driving: LiaMotion, reference: LiaMotion | None, transfer: Transfer) -> Image:

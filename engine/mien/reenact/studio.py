@@ -12,7 +12,7 @@ from mien import kernels
 from mien.bundle import Bundle
 from mien.faces import CROP_CM, Face, NetworkDetector, Tracked, Tracker, side_of
 from mien.geometry import Similarity
-from mien.image import check_image, crop, to_tensor
+from mien.image import check_image
 from mien.reenact.following import face_of
 from mien.reenact.motion import Floats, Motion, PointModel, draw_openings
 from mien.reenact.transfer import CHANGES, Feature, Transfer
@@ -81,7 +81,7 @@ class Studio:
         place = Similarity.from_crop(found.centre, found.size * SOURCE_CM / CROP_CM, CROP)
         motion = self._settled(image, found)
         shape = self.points.shape_of(motion)
-        tensor = to_tensor(crop(image, place, CROP))
+        tensor = kernels.crop(image, place.matrix, CROP)
         seen = self.sessions["appearance"].run({"image": tensor})
         points = self.points.project(motion, shape)
         return StudioSource(image.copy(), place, motion, shape, points, seen)
@@ -94,7 +94,7 @@ class Studio:
             Similarity.from_crop((x + dx * face.size, y + dy * face.size), face.size * zoom, size)
             for dx, dy, zoom in LOOKS
         ]
-        batch = np.concatenate([to_tensor(crop(image, place, size)) for place in places])
+        batch = kernels.crop(image, [place.matrix for place in places], size)
         outputs = self.sessions["motion"].run({"image": batch})
         frame = Similarity.from_crop(face.centre, face.size * SOURCE_CM / CROP_CM, size)
         seen = [
