@@ -141,7 +141,7 @@ def test_frames_without_a_face_are_counted(
     for index, image in enumerate([marker(0), np.zeros((96, 128, 3), np.uint8), marker(1)]):
         save_image(tmp_path / f"driver/{index}.png", image)
     assert mien(monkeypatch, "reenact", portrait, tmp_path / "driver", "-o", tmp_path / "out.mp4") == 0
-    assert "1 frames without a face" in capsys.readouterr().out
+    assert "1 frame without a face" in capsys.readouterr().out
 
 
 def test_a_driver_without_any_face_is_an_error(

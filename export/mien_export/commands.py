@@ -239,7 +239,5 @@ def _show_parity(exported: Mapping[str, Exported]) -> None:
 
 
 def _show_size(output: Path, bundle: Bundle) -> None:
-    from rich.console import Console
-
     sizes = [spec.bytes for spec in bundle.manifest.networks.values()]
-    Console().print(f"{output}: {sum(sizes) / 1e6:.1f} MB in {len(sizes)} networks")
+    print(f"{output}: {sum(sizes) / 1e6:.1f} MB in {len(sizes)} networks")

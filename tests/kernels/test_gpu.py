@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from mien.kernels import checks, device, layouts
 from tests.kernels.cases import floats, frame, picture, similarity
-from tests.kernels.test_native import has_gpu
 
-pytestmark = [pytest.mark.usefixtures("native"), pytest.mark.skipif(not has_gpu(), reason="needs a GPU")]
+pytestmark = [pytest.mark.usefixtures("native"), pytest.mark.gpu]
 YUV = layouts.numbers("test", "bt709")
 
 

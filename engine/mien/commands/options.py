@@ -11,7 +11,9 @@ import typer
 BundleOption = Annotated[str, typer.Option("--bundle", help="A bundle that mien brings, a folder, or a .zip.")]
 EditBundleOption = Annotated[str, typer.Option("--bundle", help="An edit bundle, made by `mien export edit`.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where the networks run.")]
-BackendOption = Annotated[Literal["ort", "openvino"], typer.Option("--backend", help="What runs the networks.")]
+BackendOption = Annotated[
+    Literal["ort", "openvino", "tensorrt", "rtx"], typer.Option("--backend", help="What runs the networks.")
+]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each network.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
