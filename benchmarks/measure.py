@@ -35,11 +35,18 @@ class Timing:
 
 
 def compare(
-    contenders: Mapping[str, Callable[[], object]], baseline: str, rounds: int = 50, warmup: int = 3, calls: int = 1
+    contenders: Mapping[str, Callable[[], object]],
+    baseline: str,
+    rounds: int = 50,
+    warmup: int = 3,
+    calls: int = 1,
+    rest: float = 0.0,
 ) -> list[Timing]:
     """Times all contenders in one interleaved run and compares each with the baseline.
 
     `calls` is how often a contender is called per turn: more than one where a single call is near the clock's noise.
+    `rest`: seconds between turns. Threads of NumPy and torch spin on for up to 0.2 s after their work, at the cost of
+    whoever comes next.
     """
     names = list(contenders)
     if baseline not in names:
@@ -51,6 +58,7 @@ def compare(
     for turn in range(rounds):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
+            time.sleep(rest)
             taken[name].append(_milliseconds(contenders[name], calls))
     reference = np.array(taken[baseline])
     return [_summary(name, np.array(taken[name]), reference) for name in names]

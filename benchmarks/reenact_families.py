@@ -182,7 +182,7 @@ def measure(chain: Chain, rounds: int, threads: int, half: bool = False) -> Meas
     contenders: dict[str, Callable[[], object]] = {PEAK: lambda: square @ square}
     for role, part in parts.items():
         contenders |= {f"{role}, {kind}": call for kind, call in part.calls(threads).items()}
-    timings = {timing.name: timing for timing in compare(contenders, PEAK, rounds, warmup=1)}
+    timings = {timing.name: timing for timing in compare(contenders, PEAK, rounds, warmup=1, rest=0.3)}
     truth = eager(chain.rivals["generator"], parts["generator"].naive_feeds)["picture"].numpy()
     return Measured(
         chain,

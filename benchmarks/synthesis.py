@@ -144,7 +144,7 @@ def measure(size: int, rounds: int, backends: Sequence[str], threads: int, wides
     calls = {f"{kind}, {backend}": kinds[kind].call(backend, threads) for backend in backends for kind in KINDS}
     square = np.random.default_rng(0).random((SIDE, SIDE), dtype=np.float32)
     calls_and_peak: dict[str, Callable[[], object]] = {PEAK: lambda: square @ square, **calls}
-    timings = {timing.name: timing for timing in compare(calls_and_peak, PEAK, rounds, warmup=1)}
+    timings = {timing.name: timing for timing in compare(calls_and_peak, PEAK, rounds, warmup=1, rest=0.3)}
     gflop = {kind: gigaflop(onnx.load_from_string(kinds[kind].model)) for kind in ("whole", "late")}
     gflop["naive"] = gflop["whole"]
     return Measured(size, split, gflop, apart(kinds, threads), timings)
