@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mien.sessions import open_session
-from mien_export.graphs.difference import DifferenceGraph, augmented, folded_blocks
+from mien_export.graphs.difference import NORMALISED, DifferenceGraph, augmented
+from mien_export.graphs.fusing import fused
 from mien_export.networks.difference import DifferenceNetwork
 from mien_export.onnx_export import export
 
@@ -66,7 +67,7 @@ def test_the_inverted_picture_is_subtracted_from_the_edited_one() -> None:
 @torch.no_grad()
 def test_folding_changes_no_output() -> None:
     network, (inverted, edited) = small_network(), pictures()
-    folded = folded_blocks(network)
+    folded = fused(network, NORMALISED)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
     ours, theirs = folded(inverted, edited), network(inverted, edited)
     assert apart(ours.activation, theirs.activation) < 1e-5

@@ -13,11 +13,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mien import kernels
 from mien.bundle import Bundle
 from mien.errors import MotionError
 from mien.faces import Tracked, Tracker
 from mien.geometry import Similarity
-from mien.image import check_image, crop, to_image, to_tensor
+from mien.image import check_image, to_image
 from mien.reenact.crops import head_crop, paste
 from mien.reenact.finite import numbers
 from mien.reenact.following import Follower, face_of
@@ -113,7 +114,7 @@ class Tpsmm:
         check_image(image)
         tracked = face or face_of(self.tracker(), image)
         place = head_crop(tracked, CROP)
-        tensor = to_tensor(crop(image, place, CROP))
+        tensor = kernels.crop(image, place.matrix, CROP)
         points = self._points(tensor)
         numbers({"points": tensor_of(points)}, "keypoints")
         seen = numbers(self.sessions["appearance"].run({"image": tensor}), "appearance")
@@ -122,7 +123,7 @@ class Tpsmm:
     def motion(self, frame: Image, tracked: Tracked) -> TpsmmMotion:
         """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB, in pixels of the frame."""
         place = head_crop(tracked, CROP)
-        points = self._points(to_tensor(crop(frame, place, CROP)))
+        points = self._points(kernels.crop(frame, place.matrix, CROP))
         half = place.scale * CROP / 2
         middle = place.apply((CROP / 2, CROP / 2))
         return TpsmmMotion(points * half + middle, np.array([*middle, half]))

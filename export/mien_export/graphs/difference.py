@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mien_export.graphs.folding import folded
-from mien_export.networks.difference import Bottleneck, DifferenceNetwork
+from mien_export.graphs.fusing import fused
+from mien_export.networks.difference import DifferenceNetwork
 
-
-def folded_blocks(network: DifferenceNetwork) -> DifferenceNetwork:
-    """A copy in evaluation mode without batch normalisation: each is folded into the convolution before it."""
-    module = folded(network)
-    for block in module.modules():
-        if isinstance(block, Bottleneck):
-            for conv, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")):
-                setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm)))
-                setattr(block, norm, nn.Identity())
-    return module
+NORMALISED = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3"}
+"""Convolutions of a block, and the normalisation behind each."""
 
 
 class DifferenceGraph(nn.Module):
@@ -26,7 +17,7 @@ class DifferenceGraph(nn.Module):
 
     def __init__(self, network: DifferenceNetwork) -> None:
         super().__init__()
-        self.network = folded_blocks(network)
+        self.network = fused(network, NORMALISED)
 
     def forward(self, inverted: Tensor, edited: Tensor, flip: Tensor, brightness: Tensor) -> tuple[Tensor, Tensor]:
         """``inverted``, ``edited`` (1, 3, 256, 256) RGB, nominally [0, 1]; ``flip`` (N,) bool, ``brightness`` (N,).

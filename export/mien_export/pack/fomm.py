@@ -6,25 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
-from mien_export.calibration import reenacting
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing
 from mien_export.checkpoints import Checkpoint, State, load, part, read_state
 from mien_export.graphs import fomm as graphs
-from mien_export.lower import lower
 from mien_export.networks.fomm import KPDetector, OcclusionAwareGenerator
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
+from mien_export.pack.writing import Precision, write_family
 
 CROP = 256
 """Side of the pictures that the networks look at and draw."""
 
-Precision = Literal["fp32", "fp16", "int8"]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -63,13 +60,7 @@ def pack_fomm(
         origin=f"Exported from {checkpoint.name}.",
         networks={role: described(role, one, exported[role]) for role, one in roles.items()},
     )
-    models = {role: one.model for role, one in exported.items()}
-    if precision == "fp32":
-        return write_bundle(out, manifest, models, None, overwrite), exported
-    with TemporaryDirectory(prefix=".mien-", dir=Path(out).absolute().parent) as folder:
-        full = write_bundle(Path(folder) / "full", manifest, models)
-        bundle, _ = lower(full, out, precision, reenacting(), overwrite)
-    return bundle, exported
+    return write_family(out, manifest, exported, precision, overwrite), exported
 
 
 def weighted(network: Network, stored: Checkpoint, name: str, what: str) -> Network:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
-from mien_export.calibration import reenacting
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing
 from mien_export.checkpoints import State, load, part, read_state
 from mien_export.graphs import lia as graphs
-from mien_export.lower import lower
 from mien_export.networks.lia import Generator
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
-
-Precision = Literal["fp32", "fp16", "int8"]
+from mien_export.pack.writing import Precision, write_family
 
 LICENCE = "CC-BY-NC-4.0"
 """Of code and weights alike: for research and evaluation, not for commercial use."""
@@ -48,13 +43,7 @@ def pack_lia(
         origin=f"Exported from {checkpoint.name}. LIA and its weights are not for commercial use.",
         networks={role: described(role, one, exported[role]) for role, one in roles.items()},
     )
-    models = {role: one.model for role, one in exported.items()}
-    if precision == "fp32":
-        return write_bundle(out, manifest, models, None, overwrite), exported
-    with TemporaryDirectory(prefix=".mien-", dir=Path(out).absolute().parent) as folder:
-        full = write_bundle(Path(folder) / "full", manifest, models)
-        bundle, _ = lower(full, out, precision, reenacting(), overwrite)
-    return bundle, exported
+    return write_family(out, manifest, exported, precision, overwrite), exported
 
 
 def read_generator(checkpoint: Path) -> Generator:

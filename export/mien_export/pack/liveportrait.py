@@ -7,23 +7,21 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
-from mien_export.calibration import reenacting
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing
 from mien_export.checkpoint_files import CheckpointError
 from mien_export.checkpoints import State, load, read_state
 from mien_export.graphs import liveportrait as graphs
-from mien_export.lower import lower
 from mien_export.networks import liveportrait as networks
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import GENERATOR_TOLERANCE, Traced, described, picture, plain
 from mien_export.pack.neutral_lips import NEUTRAL_LIPS
+from mien_export.pack.writing import Precision, write_family
 from mien_export.recognise import described as what_it_is
 from mien_export.recognise import recognise
 
@@ -44,7 +42,6 @@ FILES: Mapping[str, str] = {
 
 F, M, W, G, STITCHING, EYES, LIPS = FILES
 
-Precision = Literal["fp32", "fp16", "int8"]
 Network = TypeVar("Network", bound=nn.Module)
 Perceptron = networks.StitchingRetargetingNetwork
 
@@ -112,13 +109,7 @@ def pack_liveportrait(
         extra={"crop": crop},
     )
     arrays = {"lip_neutral": np.array(NEUTRAL_LIPS, np.float32)}
-    models = {role: one.model for role, one in exported.items()}
-    if precision == "fp32":
-        return write_bundle(out, manifest, models, arrays, overwrite), exported
-    with TemporaryDirectory(prefix=".mien-", dir=Path(out).absolute().parent) as folder:
-        full = write_bundle(Path(folder) / "full", manifest, models, arrays)
-        bundle, _ = lower(full, out, precision, reenacting(), overwrite)
-    return bundle, exported
+    return write_family(out, manifest, exported, precision, overwrite, arrays), exported
 
 
 def checkpoint_files(given: Iterable[Path]) -> Iterator[Path]:

@@ -6,17 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
-from mien_export.calibration import reenacting
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing
 from mien_export.checkpoints import Checkpoint, read_state
 from mien_export.graphs import tpsmm as graphs
-from mien_export.lower import lower
 from mien_export.networks.tpsmm import (
     AVDNetwork,
     DenseMotionNetwork,
@@ -27,11 +23,10 @@ from mien_export.networks.tpsmm import (
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import GENERATOR_TOLERANCE, Traced, described, picture, plain
 from mien_export.pack.fomm import weighted
+from mien_export.pack.writing import Precision, write_family
 
 CROP = 256
 """Side of the pictures that the networks look at and draw."""
-
-Precision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -67,13 +62,7 @@ def pack_tpsmm(
         origin=f"Exported from {checkpoint.name}.",
         networks={role: described(role, one, exported[role]) for role, one in roles.items()},
     )
-    models = {role: one.model for role, one in exported.items()}
-    if precision == "fp32":
-        return write_bundle(out, manifest, models, None, overwrite), exported
-    with TemporaryDirectory(prefix=".mien-", dir=Path(out).absolute().parent) as folder:
-        full = write_bundle(Path(folder) / "full", manifest, models)
-        bundle, _ = lower(full, out, precision, reenacting(), overwrite)
-    return bundle, exported
+    return write_family(out, manifest, exported, precision, overwrite), exported
 
 
 @torch.no_grad()
