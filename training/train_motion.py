@@ -12,7 +12,8 @@ import typer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mien_export.networks.studio import MOTION_SIZE, Motion, StudioSizes
+from mien_export.networks.studio import StudioSizes
+from mien_export.networks.studio_motion import MOTION_SIZE, Motion
 from training.data import MotionSamples, Shards
 from training.loop import Run, restore
 from training.points import NAMES, PointArrays, mirror_landmarks

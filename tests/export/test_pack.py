@@ -10,7 +10,7 @@ from torch import nn
 from mien import Bundle
 from mien.errors import OutputError
 from mien_export.checkpoints import CheckpointError
-from mien_export.networks import studio
+from mien_export.networks import studio, studio_motion
 from mien_export.pack.studio import pack_studio
 
 NAMES = ("lip_gap", "lid_gap_left")
@@ -24,7 +24,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     modules: dict[str, dict[str, nn.Module]] = {
         "detector": {"detector": studio.Detector()},
-        "motion": {"motion": studio.Motion(SIZES)},
+        "motion": {"motion": studio_motion.Motion(SIZES)},
         "generator": {"appearance": studio.Appearance(), "generator": studio.Generator()},
     }
     for file, parts in modules.items():

@@ -7,7 +7,7 @@ from torch import nn
 
 from mien_export.graphs import folding
 from mien_export.graphs import studio as graphs
-from mien_export.networks import studio
+from mien_export.networks import studio, studio_motion
 from mien_export.onnx_export import ParityError, compare, export
 
 SIZES = studio.StudioSizes(landmarks=102, points=120, expressions=5)
@@ -97,7 +97,7 @@ def test_warping_holds_the_edge_as_border_padding_does() -> None:
 def test_soft_argmax_finds_a_peak() -> None:
     maps = torch.zeros(1, 1, 36, 36)
     maps[0, 0, 9, 27] = 50
-    np.testing.assert_allclose(studio.soft_argmax(maps)[0, 0], [(27.5 / 18) - 1, (9.5 / 18) - 1], atol=1e-5)
+    np.testing.assert_allclose(studio_motion.soft_argmax(maps)[0, 0], [(27.5 / 18) - 1, (9.5 / 18) - 1], atol=1e-5)
 
 
 def test_one_level_of_the_prior_is_the_plain_weighted_mean() -> None:
@@ -139,7 +139,7 @@ def test_without_motion_the_composition_is_the_source() -> None:
 def test_every_graph_exports_with_parity(role: str) -> None:
     made = {
         "detector": (graphs.DetectorGraph(stirred(studio.Detector())), {"image": torch.rand(1, 3, 192, 192)}),
-        "motion": (graphs.MotionGraph(stirred(studio.Motion(SIZES))), {"image": torch.rand(2, 3, 144, 144)}),
+        "motion": (graphs.MotionGraph(stirred(studio_motion.Motion(SIZES))), {"image": torch.rand(2, 3, 144, 144)}),
         "appearance": (appearance_graph(), {"image": torch.rand(1, 3, 256, 256)}),
         "generator": (graphs.GeneratorGraph(stirred(studio.Generator())), graph_inputs()),
     }

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien_export.graphs.folding import folded, rounded
-from mien_export.networks.studio import Appearance, Detector, Generator, Motion, sharpen, warp
+from mien_export.networks.studio import Appearance, Detector, Generator, sharpen, warp
+from mien_export.networks.studio_motion import Motion
 
 
 class DetectorGraph(nn.Module):
@@ -38,7 +39,7 @@ class MotionGraph(nn.Module):
         self.network = rounded(folded(network))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """``image`` (N, 3, 144, 144); see `mien_export.networks.studio.MotionOutput`."""
+        """``image`` (N, 3, 144, 144); see `mien_export.networks.studio_motion.MotionOutput`."""
         out = self.network(image)
         return torch.sigmoid(out.confidence), out.pose, out.place, out.expression, out.landmarks
 

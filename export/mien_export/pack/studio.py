@@ -14,6 +14,7 @@ from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import read_weights
 from mien_export.graphs import studio as graphs
 from mien_export.networks import studio
+from mien_export.networks.studio_motion import MOTION_SIZE, Motion
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
 
@@ -25,14 +26,14 @@ class Family:
     """The four networks as they are trained."""
 
     detector: studio.Detector
-    motion: studio.Motion
+    motion: Motion
     appearance: studio.Appearance
     generator: studio.Generator
 
     @classmethod
     def untrained(cls, sizes: studio.StudioSizes) -> Family:
         """With random weights."""
-        return cls(studio.Detector(), studio.Motion(sizes), studio.Appearance(), studio.Generator())
+        return cls(studio.Detector(), Motion(sizes), studio.Appearance(), studio.Generator())
 
 
 def traced(family: Family) -> dict[str, Traced]:
@@ -60,8 +61,8 @@ def traced(family: Family) -> dict[str, Traced]:
         ),
         "motion": Traced(
             graphs.MotionGraph(family.motion),
-            {"image": image(2, studio.MOTION_SIZE)},
-            (picture("image", studio.MOTION_SIZE, "batch"),),
+            {"image": image(2, MOTION_SIZE)},
+            (picture("image", MOTION_SIZE, "batch"),),
             (
                 plain("confidence", "batch", 1, span=(0.0, 1.0)),
                 plain("pose", "batch", 3),
