@@ -138,6 +138,21 @@ class Stream:
         with self._cuda.current():
             self._stream.synchronize()
 
+    @property
+    def cuda(self) -> Cuda:
+        """Its GPU."""
+        return self._cuda
+
+    def upload(self, target: int, staged: Array) -> None:
+        """Queues a copy of page-locked host memory to an address on the GPU."""
+        with self._cuda.current():
+            self._cuda._driver.memcpy_htod_async(target, staged, self._stream)
+
+    def download(self, staged: Array, source: int) -> None:
+        """Queues a copy from an address on the GPU into page-locked host memory."""
+        with self._cuda.current():
+            self._cuda._driver.memcpy_dtoh_async(staged, source, self._stream)
+
     def copy(self, target: int, source: int, count: int) -> None:
         """Queues a copy of that many bytes from one address on the GPU to another."""
         with self._cuda.current():

@@ -32,6 +32,13 @@ class DeviceTensor:
         """How much memory it takes."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
+    def __getitem__(self, index: int) -> DeviceTensor:
+        """One of those along the first axis, in the same memory."""
+        if not self.shape or not 0 <= index < self.shape[0]:
+            raise IndexError(f"There is no {index} along the first axis of {self.shape}.")
+        step = self.bytes // self.shape[0]
+        return DeviceTensor(self.pointer + index * step, self.dtype, self.shape[1:], self.owner)
+
     @property
     def __cuda_array_interface__(self) -> dict[str, object]:
         return {
