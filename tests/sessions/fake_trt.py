@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 from mien.sessions.trt_flavour import Flavour
 
 PLAN = b"plan"
+LAYER = {"Name": "fused", "LayerType": "pointwise", "Metadata": "[ONNX Layer: a]\x1f[ONNX Layer: b]"}
+REPORT = json.dumps({"Layers": [LAYER]})
 
 
 class Machine:
@@ -59,6 +62,7 @@ def flavour(machine: Machine) -> Flavour:
     package = SimpleNamespace(
         Runtime=Runtime,
         TensorIOMode=SimpleNamespace(INPUT="in", OUTPUT="out"),
+        LayerInformationFormat=SimpleNamespace(JSON="json"),
         ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
     )
     return Flavour("rtx", package, "0.0", SimpleNamespace(listeners=machine.listeners))
@@ -90,8 +94,22 @@ class ICudaEngine:
     def is_shape_inference_io(self, name: str) -> bool:
         return "shape tensor" in self._machine.refuses
 
+    def create_engine_inspector(self) -> Any:
+        return EngineInspector(self._machine) if self._machine.asked("inspector") else None
+
     def create_execution_context(self, strategy: str) -> Any:
         return IExecutionContext(self._machine) if self._machine.asked("context", strategy) else None
+
+
+class EngineInspector:
+    """Tells of one layer, made of two nodes."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def get_engine_information(self, format: str) -> str:
+        assert format == "json"
+        return REPORT if self._machine.asked("information") else ""
 
 
 class IExecutionContext:

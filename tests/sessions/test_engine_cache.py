@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from mien.errors import DeviceError, DiskFull, OutputError
 from mien.sessions import engine_cache
-from mien.sessions.engine_cache import SECRET, EngineCache, EngineKey, ShapeRange
+from mien.sessions.engine_cache import SECRET, CacheUse, EngineCache, EngineKey, ShapeRange
 from mien.sessions.own_folder import OwnFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="files have no owner that could be checked")
@@ -441,6 +441,31 @@ def test_windows_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         EngineCache(tmp_path)
 
 
+# The inspector's report
+
+
+def test_a_report_lies_beside_its_engine_and_is_the_owner_s_alone(filled: EngineCache) -> None:
+    assert filled.report(KEY) is None
+    filled.keep_report(KEY, '{"Layers": []}')
+    assert filled.report(KEY) == '{"Layers": []}'
+    assert mode(filled.folder / KEY.report) == 0o600
+    assert filled.report(changed("driver")) is None
+    assert [entry.key for entry in filled.entries()] == [KEY], "a report is no engine"
+
+
+def test_a_report_goes_with_its_engine(filled: EngineCache) -> None:
+    filled.keep_report(KEY, "old")
+    engine(filled).write_bytes(b"broken")
+    assert filled.load(KEY) is None
+    filled.build(KEY, lambda: PLAN)
+    assert filled.report(KEY) is None
+    filled.keep_report(KEY, "old")
+    engine(filled).unlink()
+    assert filled.report(KEY) is None
+    filled.build(KEY, lambda: PLAN)
+    assert filled.report(KEY) is None, "it is of the engine that was there before"
+
+
 # A full disk
 
 
@@ -732,14 +757,19 @@ def test_a_clock_that_went_back_makes_no_negative_age(filled: EngineCache) -> No
 def test_no_cache_has_no_entries_and_nothing_to_clear(cache: EngineCache) -> None:
     assert cache.entries() == ()
     assert cache.clear() == 0
+    assert cache.use() == CacheUse(0, 0)
+    assert cache.report(KEY) is None
     assert not cache.folder.exists()
 
 
 def test_clearing_removes_what_mien_made_and_nothing_else(filled: EngineCache) -> None:
     (filled.folder / "letter.txt").write_bytes(b"dear")
+    filled.keep_report(KEY, "layers")
     (filled.folder / OwnFolder.PART).write_bytes(b"half")
+    (filled.folder / "tensorrt-11.4.0.106.timings").write_bytes(b"slow")
     size = engine(filled).stat().st_size
-    assert filled.clear() == size + 32 + 4
+    assert filled.use() == CacheUse(1, size + 32 + 4 + 4 + 6)
+    assert filled.clear() == size + 32 + 4 + 4 + 6
     assert left(filled) == {"letter.txt"}
     assert filled.load(KEY) is None
     assert filled.build(KEY, lambda: PLAN) == PLAN

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mien.errors import DeviceError, SessionError
-from mien.sessions import open_session, trt_open
+from mien.sessions import open_session
 from mien.sessions.base import TensorSpec
 from mien.sessions.cuda import Cuda
 from mien.sessions.device_tensor import DeviceTensor
-from mien.sessions.engine_cache import EngineCache
 from mien.sessions.trt import MOST_SHAPES, TrtSession
-from mien.sessions.trt_flavour import Flavour
 from tests import tiny
 from tests.sessions import fake_trt
 from tests.sessions.driver import StandIn
@@ -226,42 +223,27 @@ def test_a_closed_session_holds_nothing_and_does_not_run() -> None:
 
 def test_the_stand_ins_have_no_method_that_the_real_classes_lack() -> None:
     trt = pytest.importorskip("tensorrt_rtx", reason="mien[rtx] is not installed")
-    for own in (fake_trt.ICudaEngine, fake_trt.IExecutionContext):
+    for own in (fake_trt.ICudaEngine, fake_trt.IExecutionContext, fake_trt.EngineInspector):
         names = {name for name in (*vars(own), *vars(own(Machine()))) if not name.startswith("_")}
         assert names and names <= set(dir(getattr(trt, own.__name__)))
     package = fake_trt.flavour(Machine()).trt
     assert vars(package).keys() <= vars(trt).keys()
     assert {name for name in vars(package.Runtime) if name[0] != "_"} <= set(dir(trt.Runtime))
-    for enum in ("TensorIOMode", "ExecutionContextAllocationStrategy"):
+    for enum in ("TensorIOMode", "ExecutionContextAllocationStrategy", "LayerInformationFormat"):
         assert vars(getattr(package, enum)).keys() <= getattr(trt, enum).__members__.keys()
 
 
-def test_an_engine_is_built_for_this_gpu_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine, built, drivers = Machine(), [], {"now": StandIn(capability=(8, 9))}
-
-    def build(network: object, shapes: object, target: object, *rest: object) -> bytes:
-        built.append(target)
-        assert drivers["now"].depth, "built without a current context"
-        return PLAN
-
-    fake = fake_trt.flavour(machine)
-    real_open = Cuda.open
-    monkeypatch.setattr(Flavour, "capabilities", (86, 89))
-    monkeypatch.setattr(trt_open, "load_flavour", lambda name: fake)
-    monkeypatch.setattr(trt_open, "build_plan", build)
-    monkeypatch.setattr(trt_open, "model_specs", lambda data: ((X,), (Y,)))
-    monkeypatch.setattr(trt_open.Cuda, "open", lambda ordinal: real_open(ordinal, drivers["now"]))
-
-    def run() -> None:
-        session = trt_open.open_trt(b"model", "rtx", "cuda", cache=EngineCache(tmp_path / "engines"))
-        assert session.run(ones(1))["y"].shape == (1, 3)
-
-    run()
-    run()
-    assert [target.compute_capability for target in built] == [89]
-    drivers["now"] = StandIn(capability=(9, 0))  # a GPU that the flavour does not name: a plan for any
-    run()
-    assert [target.compute_capability for target in built] == [89, None]
+def test_the_inspector_tells_of_the_layers_or_says_that_it_does_not() -> None:
+    machine = Machine()
+    session = opened(machine)
+    assert session.inspect() == fake_trt.REPORT
+    for call in ("inspector", "information"):
+        machine.refuses = {call}
+        with pytest.raises(SessionError, match=rf"tells nothing of its engine's layers\. \[{call}\] no\."):
+            session.inspect()
+    session.close()
+    with pytest.raises(SessionError, match="closed"):
+        session.inspect()
 
 
 @pytest.mark.parametrize("backend", ["rtx", "tensorrt"])

@@ -157,8 +157,8 @@ def test_options_are_checked(wrong: dict[str, int]) -> None:
 
 
 def test_options_have_names_for_the_cache() -> None:
-    assert BuildOptions().named == (("level", 3), ("workspace", "all"))
-    assert BuildOptions(1 << 30, 5).named == (("level", 5), ("workspace", 1 << 30))
+    assert BuildOptions().named == (("layers", "detailed"), ("level", 3), ("workspace", "all"))
+    assert BuildOptions(1 << 30, 5).named == (("layers", "detailed"), ("level", 5), ("workspace", 1 << 30))
 
 
 def test_a_compute_capability_that_is_not_built_for_is_told_with_those_that_are() -> None:

@@ -28,6 +28,7 @@ OBJECTS = {
     "config": "IBuilderConfig",
     "context": "IExecutionContext",
     "engine": "ICudaEngine",
+    "inspector": "EngineInspector",
     "parsed": "INetworkDefinition",
     "parser": "OnnxParser",
     "profile": "IOptimizationProfile",

@@ -41,6 +41,15 @@ class SessionInfo:
     threads: int
 
 
+@dataclass(frozen=True)
+class NodePlace:
+    """Where a node of a network runs: the runtime's provider or device. ``operator`` is what that makes of it."""
+
+    name: str
+    operator: str
+    provider: str
+
+
 class Session(Protocol):
     """A network, loaded and ready. Tensors are bound by name. Every failure is a SessionError."""
 

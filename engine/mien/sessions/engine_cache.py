@@ -6,6 +6,8 @@ can write the folder as its owner can run code as that owner anyway; do not unpa
 
     0        32            36          36 + n
     | HMAC   | n, big-end. | header    | plan        the HMAC is over all that follows it
+
+Beside an engine lies what TensorRT's inspector told of its layers: text to be read, which nothing depends on.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ SECRET_BYTES = 32
 
 SECRET = "engines.secret"
 ENGINE = re.compile(r"[0-9a-f]{64}\.engine")
+REPORT = re.compile(r"[0-9a-f]{64}\.layers\.json")
+TIMINGS = re.compile(r"tensorrt-[0-9A-Za-z.-]+\.timings")
 
 _log = logging.getLogger(__name__)
 
@@ -78,14 +82,28 @@ class EngineKey:
         """The file's name in the cache."""
         return f"{hashlib.sha256(self.header).hexdigest()}.engine"
 
+    @property
+    def report(self) -> str:
+        """The name of the inspector's report beside it."""
+        return _report(self.file)
+
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A file in the cache. ``key`` is None where it would be refused; ``age`` is in seconds since it was built."""
+    """An engine in the cache. ``key`` is None where it would be refused; ``age`` is in seconds since it was built."""
 
+    file: str
     key: EngineKey | None
     bytes: int
     age: float
+
+
+@dataclass(frozen=True)
+class CacheUse:
+    """How many engines there are, and the bytes of all that the cache holds."""
+
+    engines: int
+    bytes: int
 
 
 class EngineCache:
@@ -132,8 +150,32 @@ class EngineCache:
             if plan is None:
                 secret = _secret(folder) or _new_secret(folder)  # an unfit folder shows before the minutes of building
                 plan = make()
+                folder.remove(key.report)  # of an engine that was there before
                 folder.write(key.file, *_sealed(secret, key.header, plan))
             return plan
+
+    def keep_report(self, key: EngineKey, report: str) -> None:
+        """Puts what the inspector told beside an engine, which has to be there already."""
+        with OwnFolder(self.folder) as folder, folder.locked():
+            folder.write(key.report, report.encode())
+
+    def report(self, key: EngineKey) -> str | None:
+        """What the inspector told of that engine, None where there is no such engine, or nothing was kept."""
+        if not os.path.lexists(self.folder):
+            return None
+        with OwnFolder(self.folder) as folder:
+            if folder.changed(key.file) is None:
+                return None
+            data = folder.read(key.report)
+            return None if data is None else data.decode(errors="replace")
+
+    def use(self) -> CacheUse:
+        """Counts without reading: quick, and says nothing of whether an engine would be refused."""
+        if not os.path.lexists(self.folder):
+            return CacheUse(0, 0)
+        with OwnFolder(self.folder) as folder:
+            names = _own_names(folder)
+            return CacheUse(sum(bool(ENGINE.fullmatch(name)) for name in names), sum(map(folder.size, names)))
 
     def entries(self) -> tuple[CacheEntry, ...]:
         """All engines, the newest first. Reads every file in full, because the key, too, must be verified first."""
@@ -146,15 +188,27 @@ class EngineCache:
         return tuple(sorted(found, key=lambda entry: entry.age))
 
     def clear(self) -> int:
-        """Removes all engines and the secret, fit or not, once no build is running; how many bytes that freed.
-
-        Other files are left alone. Raises OutputError where one cannot be removed.
+        """Removes all engines, their reports, TensorRT's timings and the secret, fit or not, once no build is running;
+        how many bytes that freed. Other files are left alone. Raises OutputError where one cannot be removed.
         """
         if not os.path.lexists(self.folder):
             return 0
         with OwnFolder(self.folder) as folder, folder.locked():
-            names = [name for name in folder.names() if name in (SECRET, OwnFolder.PART) or ENGINE.fullmatch(name)]
-            return sum(folder.remove(name) for name in names)
+            return sum(map(folder.remove, _own_names(folder)))
+
+
+def _own_names(folder: OwnFolder) -> list[str]:
+    """Of the files that mien made there, but for the lock's, which is empty and stays."""
+    kinds = (ENGINE, REPORT, TIMINGS)
+    return [
+        name
+        for name in folder.names()
+        if name in (SECRET, OwnFolder.PART) or any(kind.fullmatch(name) for kind in kinds)
+    ]
+
+
+def _report(engine: str) -> str:
+    return f"{engine.removesuffix('.engine')}.layers.json"
 
 
 def _plan_or_removed(folder: OwnFolder, key: EngineKey) -> bytes | None:
@@ -165,6 +219,7 @@ def _plan_or_removed(folder: OwnFolder, key: EngineKey) -> bytes | None:
     plan = _plan(data, _secret(folder), key)
     if plan is None:
         folder.remove(key.file)
+        folder.remove(key.report)
         _log.warning("%s was not as mien wrote it: it was not used, and is removed", folder.path / key.file)
     return plan
 
@@ -180,7 +235,7 @@ def _entry(folder: OwnFolder, name: str, secret: bytes | None) -> CacheEntry | N
     changed, data = folder.changed(name), folder.read(name)
     if changed is None or data is None:
         return None
-    return CacheEntry(_key(data, secret), len(data), max(0.0, time.time() - changed))
+    return CacheEntry(name, _key(data, secret), len(data), max(0.0, time.time() - changed))
 
 
 def _key(data: bytes, secret: bytes | None) -> EngineKey | None:

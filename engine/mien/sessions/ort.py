@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from io import StringIO
 from os import PathLike
 from pathlib import Path
@@ -18,7 +17,7 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
 
 from mien.errors import DeviceError, SessionError
-from mien.sessions.base import Array, SessionInfo, TensorSpec, check_tensors, choose_threads, closed
+from mien.sessions.base import Array, NodePlace, SessionInfo, TensorSpec, check_tensors, choose_threads, closed
 from mien.sessions.cuda import INSTALL_DRIVER
 from mien.sessions.device_tensor import DeviceTensor, check_device_tensors
 
@@ -51,15 +50,6 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
 )
-
-
-@dataclass(frozen=True)
-class NodePlace:
-    """Where a node of the network runs."""
-
-    name: str
-    operator: str
-    provider: str
 
 
 class OrtSession:

@@ -107,6 +107,13 @@ class OwnFolder:
         with self._told(""):
             return os.listdir(self._descriptor)
 
+    def size(self, name: str) -> int:
+        """The bytes of a file, 0 where there is none."""
+        try:
+            return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return 0
+
     def changed(self, name: str) -> float | None:
         """When a file was written, in seconds since 1970, or None where there is none."""
         try:

@@ -1,6 +1,7 @@
 """What TensorRT measured while building, kept in a file beside the engines. TensorRT-RTX measures nothing.
 
-The same rules as for engines: the file is the user's alone. Never executed with TensorRT 11.
+The same rules as for engines: the file is the user's alone, and `EngineCache.clear` removes it with them. Never
+executed with TensorRT 11.
 """
 
 from __future__ import annotations

@@ -123,6 +123,17 @@ class TrtSession:
             check_device_tensors(self.inputs, feeds, "input")
             return self._queue(feeds, out or {})
 
+    def inspect(self) -> str:
+        """What TensorRT's inspector tells of the layers, as JSON. Raises SessionError where it tells nothing."""
+        with self._lock:
+            self._open()
+            with self._cuda.current(), self._flavour.complaints() as complaints:
+                inspector = self._engine.create_engine_inspector()
+                told = inspector and inspector.get_engine_information(self._flavour.trt.LayerInformationFormat.JSON)
+            if not told:
+                raise SessionError(f"{self._flavour.title} tells nothing of its engine's layers. {_joined(complaints)}")
+            return str(told)
+
     def close(self) -> None:
         """See `Session.close`."""
         with self._lock:

@@ -88,7 +88,8 @@ class BuildOptions:
     @property
     def named(self) -> tuple[tuple[str, bool | int | str], ...]:
         """By name, as an `EngineKey` has them."""
-        return ("level", self.level), ("workspace", "all" if self.workspace is None else self.workspace)
+        workspace = "all" if self.workspace is None else self.workspace
+        return ("layers", "detailed"), ("level", self.level), ("workspace", workspace)
 
 
 @dataclass
@@ -221,6 +222,7 @@ def _outline(spec: TensorSpec) -> tuple[str, str, tuple[int | None, ...]]:
 def _config(flavour: Flavour, builder: Any, options: BuildOptions) -> Any:
     config = builder.create_builder_config()
     config.builder_optimization_level = options.level
+    config.profiling_verbosity = flavour.trt.ProfilingVerbosity.DETAILED  # what the inspector tells, not how it runs
     if options.workspace is not None:
         config.set_memory_pool_limit(flavour.trt.MemoryPoolType.WORKSPACE, options.workspace)
     return config

@@ -6,24 +6,94 @@ Not executed yet, but for what comes before the first GPU is asked for.
 from __future__ import annotations
 
 import hashlib
+import logging
+from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
 from typing import Any
 
-from mien.errors import DeviceError
+from mien.errors import DeviceError, MienError
 from mien.hub import cache_folder
 from mien.sessions.cuda import Cuda
-from mien.sessions.engine_cache import EngineCache, EngineKey
+from mien.sessions.engine_cache import EngineCache, EngineKey, ShapeRange
 from mien.sessions.ort import model_specs, read_model, split_device
 from mien.sessions.own_folder import OwnFolder
 from mien.sessions.timing_cache import read_timings, write_timings
 from mien.sessions.trt import Graphs, TrtSession
 from mien.sessions.trt_build import BuildOptions, Network, Target, batch_ranges, build_plan
-from mien.sessions.trt_flavour import FlavourName, load_flavour
+from mien.sessions.trt_flavour import Flavour, FlavourName, load_flavour
 from mien.sessions.trt_progress import BuildProgress
 
 MOST_BATCH = 8
 """The largest batch that an engine is built for, unless told otherwise."""
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is built for a network on one GPU, and under which key the engine is kept."""
+
+    network: Network
+    shapes: tuple[ShapeRange, ...]
+    target: Target
+    options: BuildOptions
+    key: EngineKey
+
+
+def engine_cache() -> EngineCache:
+    """Where engines are kept, unless told otherwise."""
+    return EngineCache(cache_folder() / "engines")
+
+
+def engine_recipe(
+    model: bytes, flavour: Flavour, cuda: Cuda, most_batch: int = MOST_BATCH, options: BuildOptions | None = None
+) -> Recipe:
+    """For an ONNX model's bytes. Raises SessionError where they cannot be read, EngineBuildError, InputError."""
+    network = Network(model, *model_specs(model))
+    settings = options or BuildOptions()
+    shapes = batch_ranges(network.inputs, most_batch)
+    capability = cuda.compute_capability
+    target = Target(flavour.name, capability if capability in flavour.capabilities else None)
+    key = EngineKey(
+        model=hashlib.sha256(model).hexdigest(),
+        flavour=flavour.name,
+        version=flavour.version,
+        gpu=cuda.name,
+        compute_capability=capability,
+        driver=cuda.driver,
+        precision="as in the network",
+        shapes=shapes,
+        options=settings.named,
+    )
+    return Recipe(network, shapes, target, settings, key)
+
+
+def kept_engine(recipe: Recipe, cuda: Cuda, store: EngineCache, progress: BuildProgress | None = None) -> bytes:
+    """The plan; built first where the cache has none. Raises EngineBuildError, OutputError, DiskFull."""
+
+    def make() -> bytes:
+        if progress is None:
+            _log.warning("Building an engine for %s: once, and it can take minutes (`mien build`).", cuda.name)
+        with OwnFolder(store.folder) as folder, cuda.current():
+            timings = read_timings(folder, recipe.key.version)
+            plan = build_plan(recipe.network, recipe.shapes, recipe.target, recipe.options, progress, timings)
+            write_timings(folder, recipe.key.version, timings)
+            return plan
+
+    return store.build(recipe.key, make)
+
+
+def open_engine(recipe: Recipe, plan: bytes, flavour: Flavour, cuda: Cuda, store: EngineCache) -> TrtSession:
+    """The session of a plan; what the inspector tells of it is put beside the engine, where that is not there yet."""
+    session = TrtSession(plan, recipe.network.inputs, recipe.network.outputs, flavour, cuda, graphs=cuda_graphs())
+    try:
+        if store.report(recipe.key) is None:
+            store.keep_report(recipe.key, session.inspect())
+    except MienError as error:  # the network runs without it
+        _log.warning("No report of the engine's layers is kept: %s", error)
+    return session
 
 
 def open_trt(
@@ -42,38 +112,20 @@ def open_trt(
     MissingDependency without TensorRT or PyCUDA, EngineBuildError for a network that cannot be built, OutputError and
     DiskFull for a cache folder that cannot be used.
     """
-    kind, ordinal = split_device(device)
+    number = gpu_number(device)
+    loaded = load_flavour(flavour)
+    cuda = Cuda.open(number)
+    recipe = engine_recipe(read_model(model), loaded, cuda, most_batch, options)
+    store = cache or engine_cache()
+    return open_engine(recipe, kept_engine(recipe, cuda, store, progress), loaded, cuda, store)
+
+
+def gpu_number(device: str) -> int:
+    """1 of "cuda:1". Raises DeviceError for anything but a GPU."""
+    kind, number = split_device(device)
     if kind != "cuda":
         raise DeviceError(f"Requested device was: {device!r}, but TensorRT runs on: cuda, cuda:N.")
-    loaded = load_flavour(flavour)
-    cuda = Cuda.open(ordinal)
-    data = read_model(model)
-    network = Network(data, *model_specs(data))
-    settings = options or BuildOptions()
-    shapes = batch_ranges(network.inputs, most_batch)
-    capability = cuda.compute_capability
-    target = Target(flavour, capability if capability in loaded.capabilities else None)
-    store = cache or EngineCache(cache_folder() / "engines")
-    key = EngineKey(
-        model=hashlib.sha256(data).hexdigest(),
-        flavour=flavour,
-        version=loaded.version,
-        gpu=cuda.name,
-        compute_capability=capability,
-        driver=cuda.driver,
-        precision="as in the network",
-        shapes=shapes,
-        options=settings.named,
-    )
-
-    def make() -> bytes:
-        with OwnFolder(store.folder) as folder, cuda.current():
-            timings = read_timings(folder, loaded.version)
-            plan = build_plan(network, shapes, target, settings, progress, timings)
-            write_timings(folder, loaded.version, timings)
-            return plan
-
-    return TrtSession(store.build(key, make), network.inputs, network.outputs, loaded, cuda, graphs=cuda_graphs())
+    return number
 
 
 def cuda_graphs() -> Graphs | None:
