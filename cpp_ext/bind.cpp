@@ -36,8 +36,8 @@ void crop(Planes out, Buffer frame, int layout, YuvNumbers yuv, Matrices to_fram
 }
 
 void warp_blend(Output out, Picture source, Planar<2> flow, Map<float> visible, Planar<3> paint, Map<float> mask,
-                Matrix to_crop, Matrix to_source) {
-    const WarpBlend job = warp_blend_job(out, source, flow, visible, paint, mask, to_crop, to_source);
+                Matrix to_crop, Matrix to_source, std::optional<Planar<3>> shade) {
+    const WarpBlend job = warp_blend_job(out, source, flow, visible, paint, mask, to_crop, to_source, shade);
     const nb::gil_scoped_release released;
     warp_blend_cpu(job);
 }
@@ -63,5 +63,5 @@ NB_MODULE(_cpu, m) {
           "to_frame"_a.noconvert());
     m.def("warp_blend", &warp_blend, "out"_a.noconvert(), "source"_a.noconvert(), "flow"_a.noconvert(),
           "visible"_a.noconvert(), "paint"_a.noconvert(), "mask"_a.noconvert(), "to_crop"_a.noconvert(),
-          "to_source"_a.noconvert());
+          "to_source"_a.noconvert(), "shade"_a.noconvert() = nb::none());
 }

@@ -3,7 +3,9 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 
+#include <optional>
 #include <vector>
 
 #include "blend.hpp"
@@ -107,12 +109,14 @@ Blend<Mask, Patch> blend_job(OutBuffer& out, const Buffer& frame, int layout, co
 
 inline WarpBlend warp_blend_job(Output& out, const Picture& source, const Planar<2>& flow, const Map<float>& visible,
                                 const Planar<3>& paint, const Map<float>& mask, const Matrix& to_crop,
-                                const Matrix& to_source) {
+                                const Matrix& to_source, const std::optional<Planar<3>>& shade) {
     same_size(out, source, "out and source differ in size");
     same_size(visible, mask, "visible and mask differ in size");
     same_size(paint, mask, "paint and mask differ in size", 1);
-    return {out.data(),     source.data(), grid(source), flow.data(),     grid(flow, 1),   visible.data(),
-            paint.data(),   mask.data(),   grid(mask),   affine(to_crop), affine(to_source)};
+    WarpBlend job{out.data(),   source.data(), grid(source), flow.data(),     grid(flow, 1),   visible.data(),
+                  paint.data(), mask.data(),   grid(mask),   affine(to_crop), affine(to_source)};
+    if (shade) job.shade = shade->data(), job.shade_grid = grid(*shade, 1);
+    return job;
 }
 
 }  // namespace mien

@@ -3,11 +3,13 @@
 #include <cuda_runtime_api.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
 #include <climits>
+#include <optional>
 #include <string>
 #include <tuple>
 
@@ -116,11 +118,13 @@ void crop(Address out, std::string out_type, Size size, Address frame, int layou
 }
 
 void warp_blend(Address out, Address source, Size source_size, Address flow, Size flow_size, Address visible,
-                Address paint, Address mask, Size crop_size, Matrix to_crop, Matrix to_source, Address stream) {
-    const WarpBlend job{at<std::uint8_t>(out),  at<const std::uint8_t>(source), grid(source_size),
-                        at<const float>(flow),  grid(flow_size),                at<const float>(visible),
-                        at<const float>(paint), at<const float>(mask),          grid(crop_size),
-                        affine(to_crop),        affine(to_source)};
+                Address paint, Address mask, Size crop_size, Matrix to_crop, Matrix to_source, Address stream,
+                std::optional<Address> shade, Size shade_size) {
+    WarpBlend job{at<std::uint8_t>(out),  at<const std::uint8_t>(source), grid(source_size),
+                  at<const float>(flow),  grid(flow_size),                at<const float>(visible),
+                  at<const float>(paint), at<const float>(mask),          grid(crop_size),
+                  affine(to_crop),        affine(to_source)};
+    if (shade) job.shade = at<const float>(*shade), job.shade_grid = grid(shade_size);
     warp_blend_cuda(job, stream_of(stream));
 }
 
@@ -162,7 +166,8 @@ NB_MODULE(_cuda, m) {
     m.def("crop", &crop, "out"_a, "out_type"_a, "size"_a, "frame"_a, "layout"_a, "frame_size"_a, "yuv"_a.noconvert(),
           "to_frame"_a.noconvert(), "stream"_a);
     m.def("warp_blend", &warp_blend, "out"_a, "source"_a, "source_size"_a, "flow"_a, "flow_size"_a, "visible"_a,
-          "paint"_a, "mask"_a, "crop_size"_a, "to_crop"_a.noconvert(), "to_source"_a.noconvert(), "stream"_a);
+          "paint"_a, "mask"_a, "crop_size"_a, "to_crop"_a.noconvert(), "to_source"_a.noconvert(), "stream"_a,
+          "shade"_a = nb::none(), "shade_size"_a = Size{1, 1});
     m.def("sample_volume", &sample_volume, "out"_a, "volume"_a, "type"_a, "grid"_a, "batch"_a, "channels"_a, "size"_a,
           "out_size"_a, "stream"_a);
     m.def("place_keypoints", &place_keypoints, "out"_a, "canonical"_a, "angles"_a, "expression"_a, "scale"_a,

@@ -36,8 +36,8 @@ void crop(Planes out, Buffer frame, int layout, YuvNumbers yuv, Matrices to_fram
 }
 
 void warp_blend(Output out, Picture source, Planar<2> flow, Map<float> visible, Planar<3> paint, Map<float> mask,
-                Matrix to_crop, Matrix to_source) {
-    const WarpBlend job = warp_blend_job(out, source, flow, visible, paint, mask, to_crop, to_source);
+                Matrix to_crop, Matrix to_source, std::optional<Planar<3>> shade) {
+    const WarpBlend job = warp_blend_job(out, source, flow, visible, paint, mask, to_crop, to_source, shade);
     std::copy_n(job.source, source.size(), job.out);
     const WarpView view = warp_view(job);
     for (int y = view.bounds.y.first; y < view.bounds.y.last; ++y)
@@ -91,5 +91,5 @@ NB_MODULE(_emulator, m) {
     m.def("sample_volume", &sample_volume, "out"_a.noconvert(), "volume"_a.noconvert(), "grid"_a.noconvert());
     m.def("warp_blend", &warp_blend, "out"_a.noconvert(), "source"_a.noconvert(), "flow"_a.noconvert(),
           "visible"_a.noconvert(), "paint"_a.noconvert(), "mask"_a.noconvert(), "to_crop"_a.noconvert(),
-          "to_source"_a.noconvert());
+          "to_source"_a.noconvert(), "shade"_a.noconvert() = nb::none());
 }

@@ -25,6 +25,22 @@ Box active_box(const WarpBlend& job) {
     return {below(x0), below(y0), above(x1, w), above(y1, h)};
 }
 
+// The warped colours times their gains, for pixels that lie at crop points px, py.
+MIEN_INLINE void tile_shaded(const WarpBlend& job, const float* px, const float* py, Values* warped) {
+    alignas(64) Values at_x, at_y, gains;
+    TileTaps taps;
+    const Grid shade = job.shade_grid, crop = job.crop_grid;
+    const float to_shade_x = static_cast<float>(shade.width) / static_cast<float>(crop.width);
+    const float to_shade_y = static_cast<float>(shade.height) / static_cast<float>(crop.height);
+    for (int i = 0; i < kTile; ++i) at_x[i] = px[i] * to_shade_x, at_y[i] = py[i] * to_shade_y;
+    tile_taps(at_x, at_y, shade, taps);
+    const long long plane = static_cast<long long>(shade.width) * shade.height;
+    for (int c = 0; c < 3; ++c) {
+        tile_sampled(job.shade + c * plane, taps, shade, gains);
+        for (int i = 0; i < kTile; ++i) warped[c][i] *= gains[i];
+    }
+}
+
 // The warped source for pixels (x, y), (x + 1, y), ... that lie at crop points px, py. A flow that is not finite makes
 // its share NaN.
 MIEN_INLINE void tile_warped(const WarpBlend& job, int x, int y, const float* px, const float* py, float* shares,
@@ -46,6 +62,7 @@ MIEN_INLINE void tile_warped(const WarpBlend& job, int x, int y, const float* px
     }
     tile_taps(at_x, at_y, job.source_grid, taps);
     tile_colours(job.source, taps, job.source_grid, warped);
+    if (job.shade) tile_shaded(job, px, py, warped);
 }
 
 MIEN_INLINE void warp_blend_tile(const WarpBlend& job, int x, int y, int n) {

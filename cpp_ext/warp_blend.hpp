@@ -1,4 +1,4 @@
-// warp_blend: bends a picture by a flow, paints what the flow cannot show, and keeps everything else as it is.
+// warp_blend: bends a picture by a flow, changes its light, paints what the flow cannot show, and keeps everything else as it is.
 #pragma once
 
 #include "region.hpp"
@@ -18,6 +18,8 @@ struct WarpBlend {
     Grid crop_grid;        // of visible, paint and mask; crop coordinates are its pixels
     Affine<double> to_crop;    // source -> crop
     Affine<double> to_source;  // crop -> source
+    const float* shade = nullptr;  // three planes, gains of the warped colour; none where there are none
+    Grid shade_grid = {1, 1};
 
     // A flow value to an offset in source pixels, counted from the corner of the pixel it moves.
     Affine<float> flow_to_source() const {
@@ -58,10 +60,15 @@ MIEN_INLINE void warp_blend_pixel(const WarpBlend& job, const WarpView& view, in
     const Taps source_taps = taps_at(static_cast<float>(x) + view.flow_to_source.x(dx, dy),
                                      static_cast<float>(y) + view.flow_to_source.y(dx, dy), job.source_grid);
     const float of_source = share_with_flow(share(sampled(job.visible, taps, crop)), dx, dy);
+    const Grid shade = job.shade_grid;
+    const Taps shade_taps = taps_at(px * (static_cast<float>(shade.width) / static_cast<float>(crop.width)),
+                                    py * (static_cast<float>(shade.height) / static_cast<float>(crop.height)), shade);
     const long long plane = static_cast<long long>(crop.width) * crop.height;
+    const long long shade_plane = static_cast<long long>(shade.width) * shade.height;
     const long long at = 3 * (static_cast<long long>(y) * job.source_grid.width + x);
     for (int c = 0; c < 3; ++c) {
-        const float warped = sampled(job.source + c, source_taps, job.source_grid, 3);
+        float warped = sampled(job.source + c, source_taps, job.source_grid, 3);
+        if (job.shade) warped *= sampled(job.shade + c * shade_plane, shade_taps, shade);
         const float paint = 255.0f * sampled(job.paint + c * plane, taps, crop);
         const float colour = composed(warped, paint, of_source);
         job.out[at + c] = to_byte(blended(static_cast<float>(job.source[at + c]), colour, weight));

@@ -23,4 +23,5 @@ def warp_blend(
     mask: Floats,
     to_crop: Matrix,
     to_source: Matrix,
+    shade: Floats | None = None,
 ) -> None: ...

@@ -49,6 +49,8 @@ def warp_blend(
     to_crop: Matrix,
     to_source: Matrix,
     stream: int,
+    shade: int | None = None,
+    shade_size: tuple[int, int] = (1, 1),
 ) -> None: ...
 def sample_volume(
     out: int,

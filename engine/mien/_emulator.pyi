@@ -25,6 +25,7 @@ def warp_blend(
     mask: Floats,
     to_crop: Matrix,
     to_source: Matrix,
+    shade: Floats | None = None,
 ) -> None: ...
 def sample_volume(out: Floats, volume: Floats, grid: Floats) -> None: ...
 def place_keypoints(

@@ -80,6 +80,10 @@ def test_the_others_are_asked_for(calls: dict[str, tuple[Any, ...]]) -> None:
         3 << 20,
         (20, 20),
     )
+    assert len(calls["warp_blend"]) == 12
+    shade = Array(7 << 20, (3, 4, 5), "<f4")
+    device.warp_blend(Array(4 << 20, (40, 60, 3)), FRAME, *maps, similarity(), stream=7, shade=shade)
+    assert calls["warp_blend"][11:] == (7, 7 << 20, (4, 5))
     volume, grid = Array(1 << 20, (1, 32, 16, 8, 8), "<f2"), Array(2 << 20, (1, 16, 4, 4, 3), "<f4")
     device.sample_volume(Array(3 << 20, (1, 32, 16, 4, 4), "<f2"), volume, grid, stream=7)
     assert calls["sample_volume"] == (3 << 20, 1 << 20, "<f2", 2 << 20, 1, 32, (16, 8, 8), (16, 4, 4), 7)

@@ -73,14 +73,16 @@ def test_crop(emulator: ModuleType, stream: Any, layout: Any, scale: float, kind
     assert apart(down(out), wanted) <= (1 / 255 if kind == np.float32 else 1.3 / 255)
 
 
-def test_warp_blend(emulator: ModuleType, stream: Any) -> None:
+@pytest.mark.parametrize("shaded", [False, True])
+def test_warp_blend(emulator: ModuleType, stream: Any, shaded: bool) -> None:
     source = picture(300, 280) // 8 + 100
     maps = [floats(2, 32, 32, low=-0.3, high=0.3), floats(64, 64), floats(3, 64, 64), floats(64, 64, seed=1)]
     to_source, to_crop = checks.matrix("place", similarity(0.3, 3.0, 60, 20))
     wanted = np.empty_like(source)
-    emulator.warp_blend(wanted, source, *maps, to_crop=to_crop, to_source=to_source)
-    out = up(np.zeros_like(source))
-    device.warp_blend(out, up(source), *(up(each) for each in maps), to_source, stream=stream.ptr)
+    shade = floats(3, 16, 16, seed=2, low=0.5, high=1.5) if shaded else None
+    emulator.warp_blend(wanted, source, *maps, to_crop=to_crop, to_source=to_source, shade=shade)
+    out, gains = up(np.zeros_like(source)), None if shade is None else up(shade)
+    device.warp_blend(out, up(source), *(up(each) for each in maps), to_source, stream=stream.ptr, shade=gains)
     assert apart(down(out), wanted) <= 1
 
 

@@ -35,15 +35,16 @@ def maps(n: int, flow: float = 0.0, visible: float = 1.0, paint: float = 0.0, ma
 
 
 def random_maps(n: int, flow_size: int, seed: int) -> Maps:
-    """Smooth in nothing; `visible` and `mask` are often exactly 0 or 1."""
+    """Smooth in nothing; `visible` and `mask` are often exactly 0 or 1; every other seed has a shade."""
     steps = np.array([0.0, 0.3, 1.0], np.float32)
     generator = np.random.default_rng(seed)
+    shade = {"shade": floats(3, flow_size + 2, flow_size, seed=seed + 5, low=0.4, high=1.6)} if seed % 2 else {}
     return {
         "flow": floats(2, flow_size, flow_size, seed=seed, low=-1.0),
         "visible": generator.choice(steps, (n, n)),
         "paint": floats(3, n, n, seed=seed + 3),
         "mask": generator.choice(steps, (n, n)),
-    }
+    } | shade
 
 
 def expected(source: NDArray[np.uint8], given: Maps, matrix: Matrix) -> NDArray[np.uint8]:
@@ -73,6 +74,7 @@ def test_native_equals_reference_with_broken_maps(n: int, flow_size: int, matrix
     difference = kernels.warp_blend(source, **given, similarity=matrix).astype(int) - expected(source, given, matrix)
     undecided = near_edge(source.shape, matrix, n, n) | near_tie(source.shape, matrix)
     undecided |= near_tie(source.shape, matrix, flow_size / n)
+    undecided |= near_tie(source.shape, matrix, (flow_size + 2) / n)
     assert np.abs(difference)[~undecided].max(initial=0) <= 1
 
 
@@ -95,6 +97,7 @@ def test_the_arithmetic_of_the_cuda_kernel_equals_reference(
     undecided = near_edge(source.shape, matrix, n, n)
     if broken:
         undecided |= near_tie(source.shape, matrix) | near_tie(source.shape, matrix, flow_size / n)
+        undecided |= near_tie(source.shape, matrix, (flow_size + 2) / n)
     assert difference[~undecided].max(initial=0) <= 1
 
 
@@ -206,6 +209,7 @@ def test_any_memory_layout(layout: str) -> None:
         ({"visible": np.zeros((10, 10), np.float32)}, r"visible has to be float32 \(20, 20\)"),
         ({"paint": np.zeros((20, 20, 3), np.float32)}, r"paint has to be float32 \(3, 20, 20\)"),
         ({"mask": np.zeros((20, 20), np.uint8)}, "mask has to be float32"),
+        ({"shade": np.zeros((4, 4, 3), np.float32)}, r"shade has to be float32 \(3, any, any\)"),
         ({"similarity": np.zeros((2, 3))}, "finite and invertible"),
         ({"out": np.zeros((4, 4, 3), np.uint8)}, "out has to be"),
     ],
@@ -214,6 +218,31 @@ def test_wrong_arguments_are_named(wrong: dict[str, object], message: str) -> No
     given = {"source": picture(40, 40), "similarity": similarity()} | maps(20)
     with pytest.raises(ImageError, match=message):
         kernels.warp_blend(**(given | wrong))  # type: ignore[arg-type]
+
+
+def test_a_shade_changes_the_light_of_what_is_warped_alone() -> None:
+    source = np.full((64, 64, 3), 100, np.uint8)
+    given = maps(64, paint=0.4)
+    given["visible"][:, 32:] = 0
+    given["shade"] = np.ones((3, 2, 2), np.float32)
+    given["shade"][0], given["shade"][2] = 1.5, 0.5
+    result = kernels.warp_blend(source, **given, similarity=similarity())
+    assert (result[:, :32] == (150, 100, 50)).all()
+    assert (result[:, 32:] == 102).all()
+
+
+def test_a_shade_lies_over_the_crop_and_is_interpolated() -> None:
+    source, given = np.full((8, 64, 3), 100, np.uint8), maps(64)
+    given["shade"] = np.tile(np.array([1.0, 2.0], np.float32), (3, 1, 1))
+    row = kernels.warp_blend(source, **given, similarity=similarity())[4, :, 1].astype(int)
+    assert row[0] == 100 and row[-1] == 200 and row[32] == pytest.approx(152, abs=1)
+    assert (np.diff(row) >= 0).all()
+
+
+def test_a_shade_that_is_not_finite_keeps_the_source() -> None:
+    source, given = picture(32, 32), maps(32, flow=0.3)
+    broken = np.full((3, 4, 4), np.nan, np.float32)
+    assert np.array_equal(kernels.warp_blend(source, **given, shade=broken, similarity=similarity()), source)
 
 
 def test_output_may_not_be_the_source() -> None:

@@ -148,6 +148,7 @@ def warp_blend(
     mask: Floats,
     similarity: ArrayLike,
     out: Bytes | None = None,
+    shade: Floats | None = None,
 ) -> Bytes:
     """Bends a picture by a flow, paints what the flow cannot show, and keeps everything else byte by byte.
 
@@ -155,6 +156,7 @@ def warp_blend(
     offsets of where to look, in units of half a crop. visible: (n, n) in 0..1, 1 takes the warped source, 0 the paint.
     paint: (3, n, n) RGB in 0..1. mask: (n, n) in 0..1, 0 keeps the source. similarity: (2, 3), crop points (0..n) to
     source points in continuous pixel coordinates. out: (H, W, 3) uint8 to write into, not overlapping the source.
+    shade: (3, h, w), gains of the warped source's R, G, B: how the light on it changes; 1 where there is none.
 
     Where a value that counts is NaN or infinite, the source is kept. Returns `out`, or a new array. Raises ImageError.
     """
@@ -164,9 +166,14 @@ def warp_blend(
     visible_ = checks.array("warp_blend: visible", visible, mask_.shape, np.float32)
     paint_ = checks.array("warp_blend: paint", paint, (3, *mask_.shape), np.float32)
     to_source, to_crop = checks.matrix("warp_blend: similarity", similarity)
-    result = checks.output("warp_blend: out", out, source_.shape, [source, flow, visible, paint, mask])
+    inputs = [source, flow, visible, paint, mask]
+    gains = []
+    if shade is not None:
+        gains = [checks.array("warp_blend: shade", shade, (3, None, None), np.float32)]
+        inputs.append(shade)
+    result = checks.output("warp_blend: out", out, source_.shape, inputs)
     dense = _dense(result)
-    _kernels().warp_blend(dense, source_, flow_, visible_, paint_, mask_, to_crop, to_source)
+    _kernels().warp_blend(dense, source_, flow_, visible_, paint_, mask_, to_crop, to_source, *gains)
     return _stored(result, dense)
 
 

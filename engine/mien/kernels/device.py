@@ -121,6 +121,7 @@ def warp_blend(
     similarity: ArrayLike,
     *,
     stream: int,
+    shade: OnDevice | None = None,
 ) -> None:
     """`mien.kernels.warp_blend` in one copy and one launch."""
     source_ = _view("warp_blend: source", source, (None, None, 3), BYTES)
@@ -130,11 +131,13 @@ def warp_blend(
     visible_ = _view("warp_blend: visible", visible, mask_.shape, FLOAT)
     paint_ = _view("warp_blend: paint", paint, (3, *mask_.shape), FLOAT)
     to_source, to_crop = checks.matrix("warp_blend: similarity", similarity)
-    _apart("warp_blend", result, source_, flow_, visible_, paint_, mask_)
+    gains = [] if shade is None else [_view("warp_blend: shade", shade, (3, None, None), FLOAT)]
+    _apart("warp_blend", result, source_, flow_, visible_, paint_, mask_, *gains)
     with _errors() as cuda:
         cuda.warp_blend(
             result.address, source_.address, source_.shape[:2], flow_.address, flow_.shape[1:], visible_.address,
             paint_.address, mask_.address, mask_.shape, to_crop, to_source, stream,
+            *((gains[0].address, gains[0].shape[1:]) if gains else ()),
         )  # fmt: skip
 
 
@@ -183,6 +186,11 @@ def place_keypoints(
     _apart("place_keypoints", result, *views)
     with _errors() as cuda:
         cuda.place_keypoints(result.address, *(view.address for view in views), batch, count, stream)
+
+
+def built() -> bool:
+    """Whether mien was built with these kernels; whether they run is known only where there is a GPU."""
+    return find_spec("mien._cuda") is not None
 
 
 def _frame(what: str, frame: OnDevice, layout: Layout) -> tuple[View, tuple[int, int]]:

@@ -44,4 +44,5 @@ class Kernels(Protocol):
         mask: Floats,
         to_crop: Matrix,
         to_source: Matrix,
+        shade: Floats | None = None,
     ) -> None: ...

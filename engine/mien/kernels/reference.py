@@ -72,8 +72,9 @@ def warp_blend(
     mask: Floats,
     to_crop: Matrix,
     to_source: Matrix,
+    shade: Floats | None = None,
 ) -> None:
-    """Bends the source by the flow, paints what is not visible, and keeps what the mask leaves out."""
+    """Bends the source by the flow, changes its light by the shade, paints what is not visible, and keeps what the mask leaves out."""
     height, width = mask.shape
     rows, columns, x, y = _covered(source.shape[:2], to_crop, width, height)
     weight = _clamped(_sampled(mask, x, y), 1.0)
@@ -83,6 +84,8 @@ def warp_blend(
     dx, dy = (half_crops[:, :1] * to_source[:, 0] + half_crops[:, 1:] * to_source[:, 1]).T
     warped = _sampled(source, columns + 0.5 + dx, rows + 0.5 + dy)
     warped[np.isnan(dx + dy)] = np.nan
+    if shade is not None:
+        warped *= _sampled(shade.transpose(1, 2, 0), x * shade.shape[2] / width, y * shade.shape[1] / height)
 
     share = np.clip(_sampled(visible, x, y), 0.0, 1.0)[:, None]
     painted = 255.0 * _sampled(paint.transpose(1, 2, 0), x, y)
