@@ -14,6 +14,7 @@ import typer
 from mien.commands import directions as directions_commands
 from mien.commands.build import build
 from mien.commands.generate import generate
+from mien.commands.info import info
 from mien.commands.joining import join
 from mien.commands.options import (
     AlignedOption,
@@ -194,17 +195,7 @@ def bench(
         finish(replace(job, bundle=bundle, device=device, backend=backend, threads=threads), as_json, kept=False)
 
 
-@app.command()
-def info(
-    bundle: Annotated[str, typer.Argument(help="A bundle that mien brings, a folder, or a .zip.")] = "studio",
-    as_json: JsonOption = False,
-) -> None:
-    """Shows what a bundle is: its networks, their tensors, licences and origin."""
-    from mien.bundle import Bundle
-    from mien.commands.show import show_manifest
-
-    manifest = Bundle.open(bundle).manifest
-    print(manifest.to_json().decode(), end="") if as_json else show_manifest(manifest)
+app.command()(info)
 
 
 @app.command()

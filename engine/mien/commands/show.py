@@ -1,7 +1,8 @@
 """How results look on a terminal: tables on stdout, progress on stderr and only where a person looks on."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table
 from mien.bundle import Manifest
 from mien.doctor import Diagnosis
 from mien.hub import Entry
+from mien.sessions.base import NodePlace
 
 MOST_SHOWN = 64
 MARKS = {True: "works", False: "missing", None: ""}
@@ -32,6 +34,18 @@ def show_manifest(manifest: Manifest) -> None:
             for tensor in tensors:
                 notes = [f"{tensor.spec}", tensor.layout, tensor.colour]
                 print(f"  {way} {' '.join(note for note in notes if note)}")
+
+
+def show_places(places: Mapping[str, Sequence[NodePlace]]) -> None:
+    """For each network how many nodes are where, then every node."""
+    for role, found in places.items():
+        counts = Counter(place.provider.split(",")[0] for place in found).most_common()
+        print(f"{role}: {', '.join(f'{count} of {len(found)} nodes on {where}' for where, count in counts)}")
+    table = Table("network", "node", "operator or layer", "runs on")
+    for role, found in places.items():
+        for place in found:
+            table.add_row(role, place.name, place.operator, place.provider)
+    _console().print(table)
 
 
 def show_facts(diagnosis: Diagnosis) -> None:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from mien.errors import DeviceError, MissingDependency, SessionError
-from mien.sessions.base import Array, SessionInfo, TensorSpec, check_tensors, choose_threads, closed
+from mien.sessions.base import Array, NodePlace, SessionInfo, TensorSpec, check_tensors, choose_threads, closed
 
 try:
     import openvino as ov  # type: ignore[import-untyped]
@@ -27,6 +27,9 @@ DTYPES = {
     "boolean": "bool",
 }
 
+
+NOT_RUN = ("Input", "Output", "Const")
+"""Of what OpenVINO lists, that which is no work."""
 
 Shapes = tuple[tuple[int | str, ...], ...]
 
@@ -99,6 +102,27 @@ class OpenVinoSession:
             del self._requests[next(iter(self._requests))]
         self._requests[shapes] = request  # the last is the one used latest
         return request
+
+
+def node_places(model: bytes | str | PathLike[str], device: str = "cpu") -> tuple[NodePlace, ...]:
+    """Every node with the operation that OpenVINO made of it and the kernel that runs that, in the order of running.
+
+    Operations of OpenVINO's own, such as changes of layout, stand for themselves. Raises as `OpenVinoSession` does.
+    """
+    session = OpenVinoSession(model, device, threads=1)
+    try:
+        running = session._core.compile_model(session._model, "CPU", session._settings).get_runtime_model()
+    except RuntimeError as error:
+        raise SessionError(f"OpenVINO cannot read the network: {error}") from error
+    return tuple(place for operation in running.get_ordered_ops() for place in _places(operation))
+
+
+def _places(operation: Any) -> list[NodePlace]:
+    info = operation.get_rt_info()
+    kind, kernel, names = (info[key].astype(str) for key in ("layerType", "primitiveType", "originalLayersNames"))
+    if kind in NOT_RUN:
+        return []
+    return [NodePlace(name, kind, f"CPU, {kernel}") for name in (names or operation.get_friendly_name()).split(",")]
 
 
 def available_devices() -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-from mien.errors import DeviceError, MienError
+from mien.errors import DeviceError, MienError, SessionError
 from mien.hub import cache_folder
+from mien.sessions.base import NodePlace
 from mien.sessions.cuda import Cuda
 from mien.sessions.engine_cache import EngineCache, EngineKey, ShapeRange
 from mien.sessions.ort import model_specs, read_model, split_device
@@ -22,6 +23,7 @@ from mien.sessions.timing_cache import read_timings, write_timings
 from mien.sessions.trt import Graphs, TrtSession
 from mien.sessions.trt_build import BuildOptions, Network, Target, batch_ranges, build_plan
 from mien.sessions.trt_flavour import Flavour, FlavourName, load_flavour
+from mien.sessions.trt_layers import read_layers
 from mien.sessions.trt_progress import BuildProgress
 
 MOST_BATCH = 8
@@ -118,6 +120,25 @@ def open_trt(
     recipe = engine_recipe(read_model(model), loaded, cuda, most_batch, options)
     store = cache or engine_cache()
     return open_engine(recipe, kept_engine(recipe, cuda, store, progress), loaded, cuda, store)
+
+
+def node_places(
+    model: bytes | str | PathLike[str], flavour: FlavourName, device: str = "cuda", *, most_batch: int = MOST_BATCH
+) -> tuple[NodePlace, ...]:
+    """Every node with the layer of the engine that took it, from the inspector's report in the cache.
+
+    Builds nothing: SessionError where this GPU has no engine of the network yet. Raises else as `open_trt` does.
+    """
+    number = gpu_number(device)
+    loaded = load_flavour(flavour)
+    cuda = Cuda.open(number)
+    report = engine_cache().report(engine_recipe(read_model(model), loaded, cuda, most_batch).key)
+    if report is None:
+        raise SessionError(
+            f"There is no engine of this network for {cuda.name} by {loaded.title} yet, or no report of its layers. "
+            f"Build it: mien build BUNDLE --target {flavour}"
+        )
+    return read_layers(report, f"{loaded.title} on cuda:{number}")
 
 
 def gpu_number(device: str) -> int:
