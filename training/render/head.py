@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.render.simplify import simplify
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -50,8 +52,13 @@ _RANGES = {
     "eye_right": (EYE_RIGHT,),
     "lashes": (LASHES,),
 }
+_LIGHT = {"skin": 8400, "mouth": 500, "gums": 900, "teeth": 2200, "eye_left": 420, "eye_right": 420}  # triangles
+_POSES: tuple[tuple[str, ...], ...] = (
+    (), ("jawOpen",), ("eyeBlink_L", "eyeBlink_R", "mouthPucker"),
+    ("mouthSmile_L", "mouthSmile_R", "browInnerUp_L", "browInnerUp_R", "cheekSquint_L", "cheekSquint_R"),
+)  # fmt: skip
 _SCATTERED = 98
-_LASH_LENGTH = 0.45  # of FaceKit's
+_LASH_LENGTH = 0.3  # of FaceKit's
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,12 @@ class Head:
     scatter: Ints
 
     @classmethod
-    def load(cls, path: str | Path) -> Head:
-        """Read `facekit.npz` (the ICT-FaceKit light model as arrays); raises OSError when it cannot be read."""
+    def load(cls, path: str | Path, whole: bool = False) -> Head:
+        """Read `facekit.npz` (the ICT-FaceKit light model as arrays); raises OSError when it cannot be read.
+
+        Its 46,000 triangles are simplified to about 13,000, dense at lids, lips and teeth, in some two seconds;
+        landmarks and scatter are the same vertices either way. whole: leave the mesh as it is.
+        """
         with np.load(path) as kit:
             ids = np.concatenate([np.arange(a, b + 1) for a, b in _KEPT])
             new = np.full(len(kit["neutral"]), -1, np.int32)
@@ -112,17 +123,70 @@ class Head:
         landmarks = _landmarks(open_jaw, skin, new)
         scatter = _scatter(neutral, skin, landmarks)
         vertex_ids = ids.astype(np.int32)
-        return cls(neutral, identity, expression, names, surfaces, triangles, vertex_ids, landmarks, scatter)
+        head = cls(neutral, identity, expression, names, surfaces, triangles, vertex_ids, landmarks, scatter)
+        return head if whole else lighten(head)
 
     def span(self, vertex_range: tuple[int, int]) -> slice:
         """Where a FaceKit vertex range lies among the head's own vertices."""
-        first = int(np.searchsorted(self.vertex_ids, vertex_range[0]))
-        return slice(first, first + vertex_range[1] - vertex_range[0] + 1)
+        first, stop = np.searchsorted(self.vertex_ids, [vertex_range[0], vertex_range[1] + 1])
+        return slice(int(first), int(stop))
 
     def shape(self, coefficients: Floats) -> Floats:
         """The neutral head (V, 3) of one person; coefficients (100,) in standard deviations."""
         flat = coefficients.astype(np.float32) @ self.identity.reshape(len(self.identity), -1)
         return np.asarray(self.neutral + flat.reshape(-1, 3), np.float32)
+
+
+def lighten(head: Head) -> Head:
+    """The same head of fewer triangles: what is seldom seen or nearly flat goes, backs of the eyeballs entirely."""
+    shown = [sum((head.expression[head.expression_names.index(n)] for n in names), head.neutral) for names in _POSES]
+    poses, weight = np.stack(shown), _importance(head)
+    surfaces = {}
+    for name, surface in head.surfaces.items():
+        if name.startswith("eye_"):
+            surface = _front(surface, head.neutral, EYE_CENTRES[0 if name == "eye_left" else 1])
+        if name in _LIGHT:
+            left = simplify(surface.triangles, surface.uv_triangles, surface.uv, poses, weight, _LIGHT[name])
+            surface = Surface(name, left[0], surface.uv, left[1])
+        used, inverse = np.unique(surface.uv_triangles, return_inverse=True)
+        surfaces[name] = Surface(name, surface.triangles, surface.uv[used], inverse.reshape(-1, 3).astype(np.int32))
+    return _subset(head, surfaces)
+
+
+def _importance(head: Head) -> Floats:
+    """How much an error counts at each vertex (V,): infinite for landmarks and scatter, most at lids and lips."""
+    weight = np.ones(len(head.neutral), np.float32)
+    for vertex_range, share in ((NARROW_FACE, 3.0), (SKULL_NECK, 0.4), (EYE_SOCKETS, 0.1), (GUMS, 0.5)):
+        weight[head.span(vertex_range)] = share
+    fine = head.neutral[head.landmarks[[*range(17, 22), *range(22, 27), *range(31, 100)]]]
+    near = np.min(np.linalg.norm(head.neutral[:, None] - fine[None], axis=2), axis=1)
+    weight[head.span(FACE)] *= (1 + 12 * np.exp(-((near / 0.7) ** 2)))[head.span(FACE)]
+    teeth = head.span(TEETH)
+    weight[teeth] = np.where(head.neutral[teeth, 2] > np.quantile(head.neutral[teeth, 2], 0.5), 1.5, 0.3)
+    weight[head.landmarks], weight[head.scatter] = np.inf, np.inf
+    return weight
+
+
+def _front(eye: Surface, neutral: Floats, centre: Floats) -> Surface:
+    """An eyeball without what is more than 115 degrees from the pupil."""
+    ray = neutral - centre
+    ahead = ray[:, 2] / np.linalg.norm(ray, axis=1) > np.cos(np.radians(115))
+    seen = ahead[eye.triangles].all(axis=1)
+    return Surface(eye.name, eye.triangles[seen], eye.uv, eye.uv_triangles[seen])
+
+
+def _subset(head: Head, surfaces: dict[str, Surface]) -> Head:
+    """The head with these surfaces and only the vertices that they, the landmarks and the scatter need."""
+    triangles = np.concatenate([s.triangles for s in surfaces.values()])
+    kept = np.unique(np.concatenate([triangles.ravel(), head.landmarks, head.scatter]))
+    new = np.full(len(head.neutral), -1, np.int32)
+    new[kept] = np.arange(len(kept), dtype=np.int32)
+    return replace(
+        head, neutral=head.neutral[kept], identity=np.ascontiguousarray(head.identity[:, kept]),
+        expression=np.ascontiguousarray(head.expression[:, kept]), vertex_ids=head.vertex_ids[kept],
+        surfaces={n: replace(s, triangles=new[s.triangles]) for n, s in surfaces.items()}, triangles=new[triangles],
+        landmarks=new[head.landmarks], scatter=new[head.scatter],
+    )  # fmt: skip
 
 
 def split_quads(quads: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -193,7 +257,9 @@ def _trim_lashes(neutral: Floats, surfaces: dict[str, Surface]) -> None:
     lid = skin[skin[:, 2] > 7]
     roots = np.array([lid[np.linalg.norm(lid - hair, axis=1).argmin()] for hair in neutral[hairs]])
     neutral[hairs] = roots + _LASH_LENGTH * (neutral[hairs] - roots)
-    upper = neutral[lashes.triangles][:, :, 1].mean(axis=1) > EYE_CENTRES[0, 1] - 0.1
+    middle = neutral[lashes.triangles].mean(axis=1)
+    # the innermost hairs stand off the lid as a black wedge
+    upper = (middle[:, 1] > EYE_CENTRES[0, 1] - 0.1) & (np.abs(middle[:, 0]) > 2.5)
     surfaces["lashes"] = Surface("lashes", lashes.triangles[upper], lashes.uv, lashes.uv_triangles[upper])
 
 

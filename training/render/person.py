@@ -76,7 +76,8 @@ def build_person(
         uv_triangles.append(surface.uv_triangles + uv_count)
         uvs.append(surface.uv)
         uv_count += len(surface.uv)
-    anchors = np.unique(head.surfaces["skin"].triangles)[:: max(1, 12000 // _ANCHORS)]
+    skin = np.unique(head.surfaces["skin"].triangles)
+    anchors = skin[:: max(1, len(skin) // _ANCHORS)]
     for part in props:
         moved = part.vertices + spread(part.vertices, head.neutral[anchors], shift[anchors])
         vertices.append(moved.astype(np.float32))
