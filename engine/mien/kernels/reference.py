@@ -74,7 +74,7 @@ def warp_blend(
     to_source: Matrix,
     shade: Floats | None = None,
 ) -> None:
-    """Bends the source by the flow, changes its light by the shade, paints what is not visible, and keeps what the mask leaves out."""
+    """Bends the source by the flow, shades it, paints what is not visible, and keeps what the mask leaves out."""
     height, width = mask.shape
     rows, columns, x, y = _covered(source.shape[:2], to_crop, width, height)
     weight = _clamped(_sampled(mask, x, y), 1.0)
