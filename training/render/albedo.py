@@ -29,7 +29,7 @@ def paint_face(look: Look, rng: Generator, atlas: SkinAtlas) -> dict[str, Bytes]
         "teeth": _teeth(atlas.insides["teeth"], look),
         "eye_left": eye,
         "eye_right": np.ascontiguousarray(eye[:, ::-1]),
-        "lashes": _rgba(np.zeros((8, 8, 3), np.float32) + np.array((26, 20, 18), np.float32)),
+        "lashes": _lashes(look),
     }
 
 
@@ -71,6 +71,8 @@ def _gains(look: Look, rng: Generator) -> dict[str, Floats]:
         "nostrils": np.array([-1.0, -1.5, -1.5], np.float32), "ears": red * (0.3 + look.redness),
         "under_eye": np.array([-0.22, -0.26, -0.2], np.float32) * look.under_eye,
         "inner_eye": 0.18 * dark * (0.5 + look.under_eye),
+        "crease": dark * (0.12 + 0.45 * look.lid_crease),
+        "socket": 0.35 * dark * min(1.0, look.eye_depth / 0.4),
         "lid": shadow * look.eye_shadow_strength + 0.1 * dark,
         "folds": dark * 0.42 * lines, "wrinkles": dark * 0.4 * old, "crow": dark * 0.42 * old,
         "frown": dark * 0.3 * lines, "throat": np.array([-0.10, -0.14, -0.15], np.float32),
@@ -175,6 +177,16 @@ def _inside(place: Floats, colour: tuple[float, float, float], rng: Generator) -
     depth = smoothstep(2.5, 10.5, place[..., 2])
     tone = np.asarray(colour, np.float32) * np.float32(rng.uniform(0.75, 1.1))
     return _rgba(tone * (0.25 + 0.75 * depth)[..., None])
+
+
+def _lashes(look: Look) -> Bytes:
+    """Separate dark hairs, (128, 128, 4): one per few columns, gaps between them cut out towards the tips."""
+    tone = 0.5 * np.asarray(look.brow, np.float32) * (1 - 0.6 * np.float32(look.eye_liner)) + np.float32(6)
+    columns = np.arange(128) * 1.1
+    away = np.abs(np.mod(columns, 3.0) - 1.5) / 1.5
+    texture = _rgba(np.broadcast_to(tone, (128, 128, 3)).astype(np.float32))
+    texture[..., 3] = np.where(away < 0.55, 255, 0)[None]
+    return texture
 
 
 def _teeth(place: Floats, look: Look) -> Bytes:

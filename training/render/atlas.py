@@ -178,6 +178,7 @@ def region_masks(place: Floats, points: Floats, uv: Floats) -> dict[str, Floats]
     lines = sum((_blob_line(place, level) for level in (7.3, 8.2, 9.1)), np.zeros_like(x))
     feet = [[(5.1, 3.7), (6.2, 4.5)], [(5.2, 3.3), (6.5, 3.4)], [(5.0, 2.9), (6.2, 2.2)]]
     crow = np.max([_stroke(place, foot, 0.1) for foot in feet], axis=0)
+    crease = lid_crease(place, points)
     under = _stroke(place, [(1.9, 2.6), (2.9, 2.1), (4.1, 2.3)], 0.1)
     return {
         "lips": lips, "mouth_line": mouth_line, "eye_line": np.clip(rims * 1.6, 0, 1) * (1 - 0.3 * eyes),
@@ -187,6 +188,8 @@ def region_masks(place: Floats, points: Floats, uv: Floats) -> dict[str, Floats]
         "ears": ears,
         "under_eye": face * _blob(place, (2.9, 2.2, 9.3), (1.4, 0.55, 2.0)),
         "inner_eye": face * _blob(place, (1.7, 3.5, 9.3), (0.8, 0.8, 1.5)),
+        "crease": crease,
+        "socket": face * _blob(place, (2.2, 4.55, 9.0), (1.5, 0.6, 2.2)),
         "lid": face * _blob(place, (3.3, 4.25, 9.3), (1.7, 0.62, 2.0)),
         "beard": beard, "moustache": moustache, "chin": chin,
         "folds": np.maximum(_stroke(place, [(1.75, -0.2), (2.3, -1.6), (3.1, -3.6)], 0.17), under),
@@ -194,6 +197,17 @@ def region_masks(place: Floats, points: Floats, uv: Floats) -> dict[str, Floats]
         "frown": _stroke(place, [(0.45, 5.0), (0.6, 6.4)], 0.12) + _stroke(place, [(0.0, -5.1), (1.3, -5.4)], 0.22),
         "throat": smoothstep(-6.8, -9.0, y + 0.15 * z) * smoothstep(9.5, 6.5, z - 0.2 * y - 1),
     }  # fmt: skip
+
+
+def lid_crease(place: Floats, points: Floats) -> Floats:
+    """The groove between the upper lid and the fold above it, 0..1; points (68, 3)."""
+    rim = 0.5 * (points[42:46] + points[[39, 38, 37, 36]] * np.array([-1, 1, 1], np.float32))
+    inner, left, right, outer = ((float(x), float(y)) for x, y in rim[:, :2])
+    line = [
+        (inner[0] + 0.1, inner[1] + 0.55), (left[0] - 0.2, left[1] + 0.45), (left[0] + 0.4, left[1] + 0.52),
+        (right[0], right[1] + 0.53), (outer[0] + 0.1, outer[1] + 0.5), (outer[0] + 0.6, outer[1] + 0.1),
+    ]  # fmt: skip
+    return _stroke(place, line, 0.12)
 
 
 def _blob_line(place: Floats, level: float) -> Floats:
@@ -228,7 +242,7 @@ def noise_fields(place: Floats) -> dict[str, Floats]:
         fine = _noise(place, 0.24, rng) + 0.35 * _noise(place, 1.5, rng)
         out[f"freckles{index}"] = smoothstep(0.45, 0.85, fine)
     stretched = place * np.array([1.0, 0.45, 0.7], np.float32)
-    out["stubble"] = np.clip(0.5 + 1.3 * _noise(stretched, 0.13, rng), 0, 1)
+    out["stubble"] = np.clip(0.5 + 1.1 * _noise(stretched, 0.085, rng) + 0.35 * _noise(place, 0.5, rng), 0, 1)
     return out
 
 

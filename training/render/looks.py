@@ -43,6 +43,7 @@ class Look:
     style: "photo", "grey" (every texture without colour) or "odd" (unnatural, painted colours).
     hairline: how far it lies above the usual one; hair_length: how far hair hangs below its shell;
     fringe: how far it falls over the forehead; parting: -1 (subject's right) to 1 (left).
+    eye_depth, lid_hood, brow_ridge: cm, as in `orbit_relief`; iris_size, pupil: degrees about the eye's axis.
     """
 
     style: str
@@ -70,6 +71,10 @@ class Look:
     brow_tilt: float
     beard: str
     beard_strength: float
+    eye_depth: float
+    lid_hood: float
+    brow_ridge: float
+    lid_crease: float
     iris: Colour
     iris_size: float
     pupil: float
@@ -131,9 +136,11 @@ def sample_look(rng: np.random.Generator) -> Look:
         brow_thickness=float(rng.uniform(0.28, 0.6) if man else rng.uniform(0.16, 0.42)),
         brow_arch=float(rng.normal(0.0 if man else 0.12, 0.12)), brow_tilt=float(rng.normal(0, 0.06)),
         beard=beard, beard_strength=float(rng.uniform(0.35, 1)),
-        iris=_iris(rng, melanin), iris_size=float(rng.uniform(20.5, 24.5)), pupil=float(rng.uniform(6, 12)),
+        eye_depth=float(0.55 * rng.beta(1.1, 1.6)), lid_hood=float(rng.uniform(0, 0.3) * (0.5 + 0.8 * age)),
+        brow_ridge=float(rng.uniform(0, 0.45 if man else 0.2)), lid_crease=float(rng.uniform(0.1, 1)),
+        iris=_iris(rng, melanin), iris_size=float(rng.uniform(18.5, 25.5)), pupil=float(rng.uniform(6, 13)),
         sclera=float(rng.uniform(0.74, 0.95)), teeth=_teeth(rng, age),
-        lashes=bool(rng.random() < (0.15 if man else 0.6)),
+        lashes=bool(rng.random() < (0.12 if man else 0.5)),
         skin_gloss=float(rng.uniform(0.05, 0.5)),
         hair=hair, hair_colour=hair_colour, hair_contrast=float(rng.uniform(0.5, 1)),
         hair_volume=float(rng.uniform(0, 1)), hair_length=float(rng.uniform(0, 1)),

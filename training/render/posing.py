@@ -47,9 +47,9 @@ class Viewpoint:
 
 
 def express(head: Head, shapes: Blendshapes, person: Person, motion: Motion) -> Floats:
-    """Expression offsets (V, 3) of every vertex, cm: blendshapes, turned eyeballs, lowered tongue."""
-    offsets = shapes.mix(motion.weights)
-    offsets[head.span(kit.TONGUE), 1] -= person.tongue_drop * motion.weights[head.expression_names.index("jawOpen")]
+    """Expression offsets (V, 3) of every vertex, cm: blendshapes, turned eyeballs, the moved tongue."""
+    offsets = shapes.mix(_meeting(head, motion.weights))
+    _move_tongue(offsets, head, person, motion)
     centres, rotation = eye_centres(head, person, motion), look(motion.gaze)
     for side, span in enumerate((kit.EYE_LEFT, kit.EYE_RIGHT)):
         where = head.span(span)
@@ -58,6 +58,32 @@ def express(head: Head, shapes: Blendshapes, person: Person, motion: Motion) -> 
     everywhere = offsets[person.follow]
     everywhere[person.follow < 0] = 0
     return everywhere
+
+
+def _meeting(head: Head, weights: Floats) -> Floats:
+    """Weights (E,) whose full blink shuts the lids of every identity: at 1 some leave a slit."""
+    closing = weights.copy()
+    for name in ("eyeBlink_L", "eyeBlink_R"):
+        closing[head.expression_names.index(name)] *= 1 + 0.07 * weights[head.expression_names.index(name)] ** 4
+    return closing
+
+
+def _move_tongue(offsets: Floats, head: Head, person: Person, motion: Motion) -> None:
+    """Add the tongue's own movement to the offsets (V, 3): it lies low, lifts its tip to the gums or comes out."""
+    where = head.span(kit.TONGUE)
+    shape = person.shape[where]
+    tip, root = head.neutral[where, 2].max(), head.neutral[where, 2].min()
+    share = np.clip((head.neutral[where, 2] - root) / (tip - root), 0, 1)
+    front = (share * share * (3 - 2 * share))[:, None]
+    out, up, side = (float(v) for v in motion.tongue)
+    opening = motion.weights[head.expression_names.index("jawOpen")]
+    offsets[where, 1] -= person.tongue_drop * opening * (1 - max(out, up))
+    foremost = head.neutral[where, 2].argmax()
+    here = shape[foremost] + offsets[where][foremost]
+    lip, gum = (person.shape[head.landmarks[k]] + offsets[head.landmarks[k]] for k in (66, 62))
+    ahead = lip + np.array([0.8 * side, 0.15, 0.9], np.float32) - here
+    above = 0.8 * (gum + np.array([0.6 * side, 0.1, -1.6], np.float32) - here)
+    offsets[where] += front * (out * ahead + (1 - out) * up * above)
 
 
 def look(gaze: Floats) -> Floats:
@@ -96,8 +122,8 @@ def _turn(vertices: Floats, head_weight: Floats, pose: Floats, body: Floats, shi
     return result
 
 
-def mouth_light(head: Head, posed: Floats) -> Floats:
-    """Share of light (V,) at each vertex: falls with the depth behind the lips inside the mouth, 1 elsewhere.
+def hidden_light(head: Head, posed: Floats, motion: Motion) -> Floats:
+    """Share of light (V,) at each vertex: falls with the depth behind the lips inside the mouth and under closing lids.
 
     posed (V, 3): expressed, not yet turned.
     """
@@ -105,9 +131,11 @@ def mouth_light(head: Head, posed: Floats) -> Floats:
     lips = posed[head.landmarks[60:68]]
     middle, edge = lips.mean(0), lips[:, 2].min()
     inside = slice(head.span(kit.MOUTH_SOCKET).start, head.span(kit.MOUTH_SOCKET).stop)
-    for part in (inside, slice(head.span(kit.GUMS).start, head.span(kit.TEETH).stop)):
+    for part, fall in ((inside, 0.6), (slice(head.span(kit.GUMS).start, head.span(kit.TEETH).stop), 0.5)):
         depth = np.maximum(0.5 * (middle[2] + edge) - posed[part, 2] + 0.2, 0) + 0.3 * np.abs(posed[part, 0])
-        shine[part] = np.clip(np.exp(-0.55 * depth), 0.015, 0.9)
+        shine[part] = np.clip(np.exp(-fall * depth), 0.015, 0.9)
+    for ball, name in ((kit.EYE_LEFT, "eyeBlink_L"), (kit.EYE_RIGHT, "eyeBlink_R")):
+        shine[head.span(ball)] = 1 - 0.75 * motion.weights[head.expression_names.index(name)] ** 3
     return shine
 
 

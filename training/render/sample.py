@@ -22,6 +22,7 @@ from training.render.head import Head
 from training.render.lights import Lights, sample_lights
 from training.render.looks import Look, sample_look
 from training.render.motion import Motion, sample_motions
+from training.render.orbit import sunk
 from training.render.person import Person, build_person, head_weights
 from training.render.props import Wardrobe, make_props
 from training.render.regions import skin_labels
@@ -123,7 +124,8 @@ class Studio:
             del textures["lashes"]
         tongue = float(rng.uniform(0.5, 1.5)) if rng.random() < 0.5 else 0.2
         props = make_props(rng, self.wardrobe, look)
-        return build_person(self.head, identity, textures, look.skin_gloss, props, tongue), identity
+        person = build_person(self.head, identity, textures, look.skin_gloss, props, tongue)
+        return sunk(person, self.head, look), identity
 
     def film(self, rng: Generator, person: Person, motions: Iterable[Motion], stage: Stage) -> Iterator[Bytes]:
         """One developed picture, (size, size, 3) uint8 RGB, for each motion; `rng` draws the camera's noise."""
@@ -144,7 +146,7 @@ class Studio:
             samples, person.triangles, person.part_of, person.one_sided, person.uv, person.uv_triangles, person.cutout,
             person.textures.texels, 2 * self.size,
         )  # fmt: skip
-        shine = posing.mouth_light(self.head, posed)
+        shine = posing.hidden_light(self.head, posed, motion)
         return View(motion, viewpoint, offsets, positions, samples, shine, nearness, ids)
 
     def _picture(self, person: Person, view: View, stage: Stage) -> tuple[Bytes, Bytes, Bytes]:
