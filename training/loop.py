@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,9 @@ class Run:
     averaged: dict[str, Tensor] = field(default_factory=dict)
     recent: dict[str, deque[float]] = field(default_factory=dict)
 
+    start: Path | None = None
+    """A checkpoint of an earlier version to begin with where there is none at ``path`` yet; see `warm_start`."""
+
     def __post_init__(self) -> None:
         groups = [{"params": [p for p in m.parameters() if p.requires_grad]} for m in self.modules.values()]
         self.optimizer = torch.optim.AdamW(groups, self.rate, betas=(0.9, 0.99), weight_decay=1e-3)
@@ -40,6 +43,9 @@ class Run:
         if self.path.exists():
             self.load()
         else:
+            if self.start is not None:
+                changed = warm_start(self.start, self.modules)
+                self.console.print(f"begun with {self.start}; new or grown: {', '.join(changed) or 'nothing'}")
             self.averaged = {k: v.detach().clone() for k, v in self.state().items()}
 
     def state(self) -> dict[str, Tensor]:
@@ -89,8 +95,12 @@ class Run:
                     self.averaged[key].copy_(value)
 
     def train(self, batches: Iterator[dict[str, Tensor]], losses: Callable[[dict[str, Tensor]], Mapping[str, Tensor]],
-              minutes: float, validate: Callable[[], str], validate_every: float = 300.0) -> None:  # fmt: skip
-        """Until ``steps`` or ``minutes`` are over, or Ctrl-C; always leaves a checkpoint."""
+              minutes: float, validate: Callable[[], str], validate_every: float = 300.0,
+              beside: Sequence[Run] = ()) -> None:  # fmt: skip
+        """Until ``steps`` or ``minutes`` are over, or Ctrl-C; always leaves a checkpoint.
+
+        ``beside``: runs that ``losses`` itself updates (a discriminator); their checkpoints are written with this one's.
+        """
         begun = saved = validated = printed = time.monotonic()
         seen = 0
         try:
@@ -108,14 +118,16 @@ class Run:
                     self.console.print(f"step {self.step}/{self.steps}  {rate:.0f}/s  {figures}", soft_wrap=True)
                     printed = now
                 if now - saved > self.save_every:
-                    self.save()
+                    for run in (self, *beside):
+                        run.save()
                     saved = now
                 if now - validated > validate_every:
                     self.console.print(f"[bold]step {self.step} validation: {validate()}", soft_wrap=True)
                     validated = time.monotonic()
         except KeyboardInterrupt:
             self.console.print("interrupted; run the same command to go on")
-        self.save()
+        for run in (self, *beside):
+            run.save()
         self.console.print(f"[bold]step {self.step} validation: {validate()}", soft_wrap=True)
 
 
@@ -123,6 +135,37 @@ def restore(modules: Mapping[str, nn.Module], stored: Mapping[str, Tensor]) -> N
     """Load prefixed tensors, as `Run.state` makes them, into the modules, strictly."""
     for name, module in modules.items():
         module.load_state_dict({k[len(name) + 1 :]: v for k, v in stored.items() if k.startswith(f"{name}.")})
+
+
+def warm_start(path: Path, modules: Mapping[str, nn.Module]) -> list[str]:
+    """Take over a checkpoint's averaged weights wherever names and shapes agree; gives the names that did not.
+
+    A weight that only gained input channels (dimension 1) keeps the old ones in front and zeros for the new, so that
+    the network still computes what it did. Whatever else is new keeps its initial values. Raises OSError.
+    """
+    stored = torch.load(path, map_location="cpu", weights_only=True)["averaged"]
+    changed = []
+    for name, module in modules.items():
+        state = module.state_dict()
+        for key, value in state.items():
+            old = stored.get(f"{name}.{key}")
+            if old is not None and old.shape == value.shape:
+                state[key] = old.to(value.dtype)
+                continue
+            changed.append(f"{name}.{key}")
+            if old is not None and grown_inputs(old, value):
+                widened = torch.zeros_like(value)
+                widened[:, : old.shape[1]] = old
+                state[key] = widened
+        module.load_state_dict(state)
+    return changed
+
+
+def grown_inputs(old: Tensor, new: Tensor) -> bool:
+    """Whether the new weight is the old one with more input channels."""
+    if old.ndim != new.ndim or new.ndim < 2 or new.shape[1] <= old.shape[1]:
+        return False
+    return old.shape[0] == new.shape[0] and old.shape[2:] == new.shape[2:]
 
 
 def averaged(path: Path, modules: Mapping[str, nn.Module]) -> int:

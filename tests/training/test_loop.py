@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mien_export.checkpoints import CheckpointError, read_weights
-from training.loop import Run, averaged
+from training.loop import Run, averaged, warm_start
 
 
 def a_run(path: Path, steps: int = 40) -> tuple[Run, nn.Linear]:
@@ -71,6 +71,43 @@ def test_the_exported_weights_are_the_average(tmp_path: Path) -> None:
     averaged(tmp_path / "line.pt", {"line": loaded})
     assert torch.equal(weights["weight"], loaded.weight)
     assert not torch.equal(weights["weight"], network.weight)
+
+
+def test_a_warm_start_keeps_what_agrees_and_computes_the_same_with_more_inputs(tmp_path: Path) -> None:
+    old, network = a_run(tmp_path / "line.pt")
+    train(old, network, batches())
+    loaded = nn.Linear(3, 1)
+    averaged(tmp_path / "line.pt", {"line": loaded})
+    grown = nn.ModuleDict({"wide": nn.Linear(5, 1), "new": nn.Linear(2, 2)})
+    untouched = grown["new"].weight.detach().clone()
+    stored = torch.load(tmp_path / "line.pt", weights_only=True)
+    stored["averaged"] = {f"nets.wide.{k[5:]}": v for k, v in stored["averaged"].items()}
+    torch.save(stored, tmp_path / "old.pt")
+    changed = warm_start(tmp_path / "old.pt", {"nets": grown})
+    assert changed == ["nets.wide.weight", "nets.new.weight", "nets.new.bias"]
+    x = torch.randn(4, 3)
+    assert torch.allclose(grown["wide"](torch.cat([x, torch.randn(4, 2)], 1)), loaded(x))
+    assert torch.equal(grown["new"].weight, untouched)
+
+
+def test_a_run_begins_with_an_older_version_only_where_it_has_no_checkpoint_of_its_own(tmp_path: Path) -> None:
+    old, network = a_run(tmp_path / "old.pt")
+    train(old, network, batches())
+    torch.manual_seed(3)
+    fresh = nn.Linear(3, 1)
+    run = Run(tmp_path / "new.pt", {"line": fresh}, rate=0.05, steps=9, start=tmp_path / "old.pt")
+    assert torch.equal(fresh.weight, old.averaged["line.weight"]) and run.step == 0
+    assert torch.equal(run.averaged["line.weight"], fresh.weight)
+    run.step = 5
+    run.save()
+    assert Run(tmp_path / "new.pt", {"line": nn.Linear(3, 1)}, 0.05, 9, start=tmp_path / "old.pt").step == 5
+
+
+def test_runs_beside_are_saved_too(tmp_path: Path) -> None:
+    run, network = a_run(tmp_path / "line.pt", 3)
+    judge = Run(tmp_path / "judge.pt", {"judge": nn.Linear(1, 1)}, rate=0.1, steps=3)
+    run.train(iter(batches()), lambda b: {"e": network(b["x"]).square().mean()}, 1.0, lambda: "", beside=[judge])
+    assert (tmp_path / "judge.pt").exists()
 
 
 @pytest.mark.parametrize(
