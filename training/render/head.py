@@ -258,8 +258,10 @@ def _trim_lashes(neutral: Floats, surfaces: dict[str, Surface]) -> None:
     roots = np.array([lid[np.linalg.norm(lid - hair, axis=1).argmin()] for hair in neutral[hairs]])
     neutral[hairs] = roots + _LASH_LENGTH * (neutral[hairs] - roots)
     middle = neutral[lashes.triangles].mean(axis=1)
-    # the innermost hairs stand off the lid as a black wedge
-    upper = (middle[:, 1] > EYE_CENTRES[0, 1] - 0.1) & (np.abs(middle[:, 0]) > 2.5)
+    corners = neutral[lashes.triangles]
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    # hairs whose roots were found far apart stand off the lid as black wedges
+    upper = (middle[:, 1] > EYE_CENTRES[0, 1] - 0.1) & (np.abs(middle[:, 0]) > 2.4) & (longest < 0.3)
     surfaces["lashes"] = Surface("lashes", lashes.triangles[upper], lashes.uv, lashes.uv_triangles[upper])
 
 
