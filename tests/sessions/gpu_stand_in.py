@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mien.sessions import trt_open
+from mien.commands import engines
+from mien.sessions import trt_flavour, trt_open
 from mien.sessions.base import TensorSpec
 from mien.sessions.cuda import Cuda
 from mien.sessions.trt_flavour import Flavour
@@ -37,7 +38,8 @@ def put_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (8, 9)) -> 
         return PLAN
 
     patch.setattr(Flavour, "capabilities", (86, 89))
-    patch.setattr(trt_open, "load_flavour", lambda name: fake_trt.flavour(gpu.machine))
+    for module in (trt_open, trt_flavour, engines):
+        patch.setattr(module, "load_flavour", lambda name: fake_trt.flavour(gpu.machine))
     patch.setattr(trt_open, "build_plan", build)
     patch.setattr(trt_open, "model_specs", lambda data: BORDERS)
     patch.setattr(Cuda, "open", lambda ordinal=0, module=None: real_open(ordinal, gpu.driver))

@@ -32,6 +32,7 @@ from mien.sessions.trt_flavour import FlavourName, load_flavour
 MANIFEST = "plans.json"
 
 Progress = Callable[[int, int], None]
+Tell = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class PlansJob:
     max_batch: int
     output: Path | None
     """None: a folder in the current one, named after the bundle and the target."""
+    reason: str = ""
+    """Why these are not engines for a GPU of this machine, where nobody asked for plans."""
     options: BuildOptions = BuildOptions()
 
 
@@ -78,10 +81,12 @@ class PlansReport:
     output: str
     plans: Plans
     seconds: float
+    reason: str
+    """See `PlansJob`."""
 
 
 def build_plans(job: PlansJob, progress: Progress | None = None) -> PlansReport:
-    """Builds every network; ``progress`` is told thousandths, of the networks' bytes as a measure of the work.
+    """Builds every network; ``progress`` is told thousandths.
 
     The plans are for a GPU that need not be here: mien does not load them from the folder. Raises BundleError,
     OutputError, DiskFull, and what `build_plan` raises, with the network's role.
@@ -90,18 +95,14 @@ def build_plans(job: PlansJob, progress: Progress | None = None) -> PlansReport:
     bundle = Bundle.open(job.bundle)
     flavour = load_flavour(job.target.flavour)
     folder = _folder(job.output or Path(_name(bundle, job.target)))
-    networks = bundle.manifest.networks
-    whole = sum(spec.bytes for spec in networks.values())
     plans: dict[str, Plan] = {}
-    before = 0
     with _timings(job.target, flavour.version) as timings:
-        for role, spec in networks.items():
-            tell = _part(progress, before / whole, spec.bytes / whole)
+        for spec, tell in one_by_one(bundle, progress):
             plan, shapes = _built(bundle, spec, job, tell, timings)
             file = _file(spec)
             write_atomic(folder / file, plan)
-            plans[role] = Plan(file, len(plan), hashlib.sha256(plan).hexdigest(), spec.sha256, spec.precision, shapes)
-            before += spec.bytes
+            sha256 = hashlib.sha256(plan).hexdigest()
+            plans[spec.role] = Plan(file, len(plan), sha256, spec.sha256, spec.precision, shapes)
     made = Plans(
         bundle.manifest.name,
         job.target.flavour,
@@ -111,25 +112,43 @@ def build_plans(job: PlansJob, progress: Progress | None = None) -> PlansReport:
         plans,
     )
     write_atomic(folder / MANIFEST, (json.dumps({"schema_version": 1, **asdict(made)}, indent=2) + "\n").encode())
-    return PlansReport(str(folder), made, time.perf_counter() - start)
+    return PlansReport(str(folder), made, time.perf_counter() - start, job.reason)
 
 
-def _built(
-    bundle: Bundle, spec: NetworkSpec, job: PlansJob, tell: Callable[[float], None], timings: Timings | None
-) -> tuple[bytes, tuple[ShapeRange, ...]]:
-    inputs, outputs = (tuple(info.spec for info in infos) for infos in (spec.inputs, spec.outputs))
+def one_by_one(bundle: Bundle, progress: Progress | None) -> Iterator[tuple[NetworkSpec, Tell]]:
+    """Every network, and what to tell of its own share that is done; its bytes are the measure of the work."""
+    networks = bundle.manifest.networks.values()
+    whole = sum(spec.bytes for spec in networks)
+    before = 0
+    for spec in networks:
+        tell = _part(progress, before / whole, spec.bytes / whole)
+        yield spec, tell
+        tell(1.0)
+        before += spec.bytes
+
+
+@contextmanager
+def named(bundle: Bundle, spec: NetworkSpec) -> Iterator[None]:
+    """An EngineBuildError in it is told with the network's role."""
     try:
-        shapes = batch_ranges(inputs, job.max_batch)
-        network = Network(bundle.model(spec.role), inputs, outputs)
-        plan = build_plan(network, shapes, job.target, job.options, lambda step: tell(step.share), timings)
+        yield
     except EngineBuildError as error:
         told = f"The network {spec.role!r} of the bundle {bundle.place!r} was not built. {error}"
         raise EngineBuildError(told, error.faults) from error
-    tell(1.0)
+
+
+def _built(
+    bundle: Bundle, spec: NetworkSpec, job: PlansJob, tell: Tell, timings: Timings | None
+) -> tuple[bytes, tuple[ShapeRange, ...]]:
+    inputs, outputs = (tuple(info.spec for info in infos) for infos in (spec.inputs, spec.outputs))
+    with named(bundle, spec):
+        shapes = batch_ranges(inputs, job.max_batch)
+        network = Network(bundle.model(spec.role), inputs, outputs)
+        plan = build_plan(network, shapes, job.target, job.options, lambda step: tell(step.share), timings)
     return plan, shapes
 
 
-def _part(progress: Progress | None, start: float, size: float) -> Callable[[float], None]:
+def _part(progress: Progress | None, start: float, size: float) -> Tell:
     """From the share of one network to thousandths of all."""
 
     def tell(share: float) -> None:

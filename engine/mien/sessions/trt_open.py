@@ -15,7 +15,7 @@ from typing import Any
 from mien.errors import DeviceError, MienError, SessionError
 from mien.hub import cache_folder
 from mien.sessions.base import NodePlace
-from mien.sessions.cuda import Cuda
+from mien.sessions.cuda import Cuda, Stream
 from mien.sessions.engine_cache import EngineCache, EngineKey, ShapeRange
 from mien.sessions.ort import model_specs, read_model, split_device
 from mien.sessions.own_folder import OwnFolder
@@ -42,6 +42,14 @@ class Recipe:
     target: Target
     options: BuildOptions
     key: EngineKey
+
+
+@dataclass(frozen=True)
+class KeptEngine:
+    """A plan, and whether it was built just now."""
+
+    plan: bytes
+    built: bool
 
 
 def engine_cache() -> EngineCache:
@@ -72,24 +80,30 @@ def engine_recipe(
     return Recipe(network, shapes, target, settings, key)
 
 
-def kept_engine(recipe: Recipe, cuda: Cuda, store: EngineCache, progress: BuildProgress | None = None) -> bytes:
-    """The plan; built first where the cache has none. Raises EngineBuildError, OutputError, DiskFull."""
+def kept_engine(recipe: Recipe, cuda: Cuda, store: EngineCache, progress: BuildProgress | None = None) -> KeptEngine:
+    """Built first where the cache has none. Raises EngineBuildError, OutputError, DiskFull."""
+    built = False
 
     def make() -> bytes:
+        nonlocal built
         if progress is None:
             _log.warning("Building an engine for %s: once, and it can take minutes (`mien build`).", cuda.name)
         with OwnFolder(store.folder) as folder, cuda.current():
             timings = read_timings(folder, recipe.key.version)
             plan = build_plan(recipe.network, recipe.shapes, recipe.target, recipe.options, progress, timings)
             write_timings(folder, recipe.key.version, timings)
+            built = True
             return plan
 
-    return store.build(recipe.key, make)
+    plan = store.build(recipe.key, make)
+    return KeptEngine(plan, built)
 
 
-def open_engine(recipe: Recipe, plan: bytes, flavour: Flavour, cuda: Cuda, store: EngineCache) -> TrtSession:
+def open_engine(
+    recipe: Recipe, plan: bytes, flavour: Flavour, cuda: Cuda, store: EngineCache, stream: Stream | None = None
+) -> TrtSession:
     """The session of a plan; what the inspector tells of it is put beside the engine, where that is not there yet."""
-    session = TrtSession(plan, recipe.network.inputs, recipe.network.outputs, flavour, cuda, graphs=cuda_graphs())
+    session = TrtSession(plan, recipe.network.inputs, recipe.network.outputs, flavour, cuda, stream, cuda_graphs())
     try:
         if store.report(recipe.key) is None:
             store.keep_report(recipe.key, session.inspect())
@@ -107,19 +121,20 @@ def open_trt(
     options: BuildOptions | None = None,
     cache: EngineCache | None = None,
     progress: BuildProgress | None = None,
+    stream: Stream | None = None,
 ) -> TrtSession:
     """A session from an ONNX model, on "cuda" or "cuda:N": the engine is built on first use, and kept.
 
-    ``most_batch`` bounds the batch where the model leaves it free. Raises DeviceError without a fitting GPU or driver,
-    MissingDependency without TensorRT or PyCUDA, EngineBuildError for a network that cannot be built, OutputError and
-    DiskFull for a cache folder that cannot be used.
+    ``most_batch`` bounds the batch where the model leaves it free. ``stream``: what all work is queued on, of that GPU.
+    Raises DeviceError without a fitting GPU or driver, MissingDependency without TensorRT or PyCUDA, EngineBuildError
+    for a network that cannot be built, OutputError and DiskFull for a cache folder that cannot be used.
     """
     number = gpu_number(device)
     loaded = load_flavour(flavour)
-    cuda = Cuda.open(number)
+    cuda = stream.cuda if stream else Cuda.open(number)
     recipe = engine_recipe(read_model(model), loaded, cuda, most_batch, options)
     store = cache or engine_cache()
-    return open_engine(recipe, kept_engine(recipe, cuda, store, progress), loaded, cuda, store)
+    return open_engine(recipe, kept_engine(recipe, cuda, store, progress).plan, loaded, cuda, store, stream)
 
 
 def node_places(
