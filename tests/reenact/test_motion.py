@@ -117,3 +117,15 @@ def test_openings_fill_the_rings() -> None:
     assert maps[0, 96, 64] == 1 and maps[0, 20, 64] == 0
     assert maps[1, 32, 32] == 1 and maps[1, 96, 64] == 0
     assert abs(maps[0].sum() - np.pi * (0.2 * 64) ** 2) < 60
+
+
+def test_irises_are_drawn_inside_the_eyes_alone() -> None:
+    points = np.zeros((LANDMARKS, 3), np.float32)
+    angle = np.arange(12) / 12 * 2 * np.pi
+    order = [v for pair in zip(range(36, 42), range(68, 74), strict=True) for v in pair]
+    points[order, :2] = np.stack([np.cos(angle), np.sin(angle)], 1) * 0.2 - 0.5
+    points[100, :2], points[101, :2] = (-0.5, -0.5), (0.5, 0.5)
+    maps = draw_openings(points, 128, irises=True)
+    np.testing.assert_array_equal(maps[:2], draw_openings(points, 128))
+    assert maps[2, 32, 32] == 1
+    assert abs(maps[2].sum() - np.pi * (0.04 * 64) ** 2) < 4  # that of the other eye, which is shut, is not seen

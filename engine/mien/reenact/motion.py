@@ -17,6 +17,10 @@ LEFT_EYE = (42, 74, 43, 75, 44, 76, 45, 77, 46, 78, 47, 79)
 INNER_MOUTH = (60, 80, 61, 81, 62, 82, 63, 83, 64, 84, 65, 85, 66, 86, 67, 87)
 """Rings of landmarks around the openings of a face; right is the subject's right."""
 
+IRISES = (100, 101)
+IRIS = 0.04
+"""Radius of an iris in a source crop, normalised: 0.6 cm of 30."""
+
 MOST_TURN = 0.75
 """Radians of yaw or pitch beyond which the networks have seen nothing."""
 
@@ -131,11 +135,19 @@ class PointModel:
         return replace(motion, pose=pose, expression=expression)
 
 
-def draw_openings(points: Floats, size: int = 128) -> Floats:
-    """The openings of mouth and eyes as filled polygons (2, size, size) in [0, 1], antialiased, from points (K, 2+)."""
+def draw_openings(points: Floats, size: int = 128, irises: bool = False) -> Floats:
+    """The openings of mouth and eyes as filled polygons (2, size, size) in [0, 1], antialiased, from points (K, 2+).
+
+    With ``irises`` a third map: what of the two irises' discs lies inside the eyes, which says where they look.
+    """
     pixels = (points[:, :2] + 1) * (size / 2) - 0.5
     fixed = np.round(pixels * 16).astype(np.int32)
-    maps = np.zeros((2, size, size), np.uint8)
+    maps = np.zeros((3 if irises else 2, size, size), np.uint8)
     cv2.fillPoly(maps[0], [fixed[list(INNER_MOUTH)]], 255, cv2.LINE_AA, 4)
     cv2.fillPoly(maps[1], [fixed[list(RIGHT_EYE)], fixed[list(LEFT_EYE)]], 255, cv2.LINE_AA, 4)
+    if irises:
+        radius = round(IRIS * size / 2 * 16)
+        for x, y in fixed[list(IRISES)]:
+            cv2.circle(maps[2], (int(x), int(y)), radius, 255, -1, cv2.LINE_AA, 4)
+        np.minimum(maps[2], maps[1], out=maps[2])
     return maps.astype(np.float32) / np.float32(255)
