@@ -128,4 +128,4 @@ def test_irises_are_drawn_inside_the_eyes_alone() -> None:
     maps = draw_openings(points, 128, irises=True)
     np.testing.assert_array_equal(maps[:2], draw_openings(points, 128))
     assert maps[2, 32, 32] == 1
-    assert abs(maps[2].sum() - np.pi * (0.04 * 64) ** 2) < 4  # that of the other eye, which is shut, is not seen
+    assert 20 < maps[2].sum() < 34  # one disc of 2.6 px with its soft edge: the other eye is shut
