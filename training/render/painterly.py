@@ -57,18 +57,18 @@ def sample_medium(rng: Generator) -> Medium:
     old = rng.random() < {"oil": 0.5, "varnish": 1.0, "film": 0.6}.get(kind, 0.3)
     age = float(rng.uniform(0.3, 1)) if old else 0.0
     yellow = (1 - 0.04 * age, 1 - 0.12 * age, 1 - rng.uniform(0.2, 0.42) * age)
-    radius = {"oil": int(rng.integers(2, 5)), "pastel": 2, "varnish": int(rng.integers(0, 2))}.get(kind, 0)
+    radius = {"oil": int(rng.choice((1, 2, 3), p=(0.35, 0.45, 0.2))), "pastel": 1, "varnish": int(rng.integers(0, 2))}.get(kind, 0)
     canvas = (oil or kind == "varnish") and rng.random() < 0.6
     return Medium(
-        kind=kind, radius=radius, passes=int(rng.integers(1, 3)) if oil else 1,
+        kind=kind, radius=radius, passes=1 + int(oil and rng.random() < 0.25),
         contrast=float(rng.uniform(1.1, 1.6) if film else rng.uniform(1.0, 1.25) * (1 - 0.4 * age)),
         lift=float(0.16 * age * rng.random()), tint=yellow,
         grey=1.0 if film or kind == "pencil" else float(rng.random() < 0.04) + 0.3 * age * float(rng.random()),
         weave=(float(rng.uniform(0.02, 0.1)) if canvas else 0.0, float(rng.uniform(2.2, 4.5))),
-        crack=(float(rng.uniform(0.1, 0.4)) if (oil or kind == "varnish") and rng.random() < 0.3 else 0.0,
+        crack=(float(rng.uniform(0.06, 0.22)) if (oil or kind == "varnish") and rng.random() < 0.3 else 0.0,
                float(rng.uniform(9, 26))),
-        hatch=(float(rng.uniform(2.6, 4.6)) if kind == "engraving" else 0.0, float(rng.uniform(0, np.pi))),
-        grain=(float(rng.uniform(0.02, 0.09) if film else rng.uniform(0.03, 0.1) if kind == "pastel" else 0.0),
+        hatch=(float(rng.uniform(2.2, 3.6)) if kind == "engraving" else 0.0, float(rng.uniform(0, np.pi))),
+        grain=(float(rng.uniform(0.01, 0.05) if film else rng.uniform(0.02, 0.06) if kind == "pastel" else 0.0),
                float(rng.uniform(0.5, 1.1))),
         halation=float(rng.uniform(0.1, 0.5)) if film else 0.0, seed=int(rng.integers(2**31)),
     )  # fmt: skip
@@ -150,10 +150,10 @@ def _hatched(image: Floats, pitch: float, angle: float) -> Floats:
             first = 0.5 + 0.5 * np.cos(x * cos + y * sin)
             second = 0.5 + 0.5 * np.cos(x * sin - y * cos)
             ink = min(max((0.95 - light - first) * 4 + 0.5, 0.0), 1.0)
-            ink = max(ink, min(max((0.55 - light - second) * 4 + 0.5, 0.0), 1.0))
-            value = 0.93 - 0.8 * ink
+            ink = max(ink, min(max((0.42 - light - second) * 4 + 0.5, 0.0), 1.0))
+            value = 0.95 - 0.75 * ink
             for c in range(3):
-                out[y, x, c] = 0.75 * value + 0.25 * image[y, x, c]
+                out[y, x, c] = 0.5 * value + 0.5 * (0.25 * image[y, x, c] + 0.75 * light)
     return out
 
 
@@ -195,5 +195,5 @@ def _crack(relief: Floats, seeds: Floats, depth: float, cell: float) -> None:
                     elif distance < second:
                         second = distance
             edge = (second - first) * cell
-            if edge < 1.4:
-                relief[y, x] *= 1 - depth * (1 - edge / 1.4)
+            if edge < 1.1:
+                relief[y, x] *= 1 - depth * (1 - edge / 1.1)
