@@ -13,8 +13,8 @@ from mien_export.checkpoints import CheckpointError
 from mien_export.networks import studio, studio_motion
 from mien_export.pack.studio import pack_studio
 
-NAMES = ("lip_gap", "lid_gap_left")
-SIZES = studio.StudioSizes(landmarks=102, points=110, expressions=2)
+NAMES = studio.EXPRESSIONS
+SIZES = studio.StudioSizes(landmarks=102, points=110, expressions=len(NAMES))
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(
         folder / "points.npz",
         points=rng.normal(size=(110, 3)).astype(np.float32),
-        basis=rng.normal(size=(110, 3, 2)).astype(np.float32),
+        basis=rng.normal(size=(110, 3, len(NAMES))).astype(np.float32),
         spread=rng.random((110, 102)).astype(np.float32),
         rigid=np.ones(110, np.float32),
         pivot=np.zeros(3, np.float32),
-        limits=np.array([[-1, -1], [1, 1]], np.float32),
+        limits=np.array([[-1] * len(NAMES), [1] * len(NAMES)], np.float32),
     )
     return folder
 

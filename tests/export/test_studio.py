@@ -10,7 +10,7 @@ from mien_export.graphs import studio as graphs
 from mien_export.networks import studio, studio_motion
 from mien_export.onnx_export import ParityError, compare, export
 
-SIZES = studio.StudioSizes(landmarks=102, points=120, expressions=5)
+SIZES = studio.StudioSizes(landmarks=102, points=120, expressions=27)
 
 
 @pytest.fixture(autouse=True)
@@ -139,13 +139,13 @@ def test_without_motion_the_composition_is_the_source() -> None:
 def test_every_graph_exports_with_parity(role: str) -> None:
     made = {
         "detector": (graphs.DetectorGraph(stirred(studio.Detector())), {"image": torch.rand(1, 3, 192, 192)}),
-        "motion": (graphs.MotionGraph(stirred(studio_motion.Motion(SIZES))), {"image": torch.rand(2, 3, 144, 144)}),
+        "motion": (graphs.MotionGraph(stirred(studio_motion.Motion(SIZES))), {"image": torch.rand(2, 3, 192, 192)}),
         "appearance": (appearance_graph(), {"image": torch.rand(1, 3, 256, 256)}),
         "generator": (graphs.GeneratorGraph(stirred(studio.Generator())), graph_inputs()),
     }
     outputs = {
         "detector": ("scores", "crops"),
-        "motion": ("confidence", "pose", "place", "expression", "landmarks"),
+        "motion": ("confidence", "pose", "place", "expression", "landmarks", "uncertainty"),
         "appearance": ("features", "context", "identity"),
         "generator": ("flow", "visible", "paint", "mask"),
     }

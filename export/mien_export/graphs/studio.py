@@ -32,16 +32,20 @@ class DetectorGraph(nn.Module):
 
 
 class MotionGraph(nn.Module):
-    """A motion crop to confidence, pose, place, expression and landmarks."""
+    """A motion crop to confidence, pose, place, expression, landmarks and their uncertainty."""
 
     def __init__(self, network: Motion) -> None:
         super().__init__()
         self.network = rounded(folded(network))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """``image`` (N, 3, 144, 144); see `mien_export.networks.studio_motion.MotionOutput`."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """``image`` (N, 3, 192, 192); see `mien_export.networks.studio_motion.MotionOutput`.
+
+        The uncertainty (N, E + G) is the scale of `MotionOutput.doubt`, held within [0.01, 10].
+        """
         out = self.network(image)
-        return torch.sigmoid(out.confidence), out.pose, out.place, out.expression, out.landmarks
+        uncertainty = torch.exp(out.doubt.clamp(-4.6, 2.3))
+        return torch.sigmoid(out.confidence), out.pose, out.place, out.expression, out.landmarks, uncertainty
 
 
 def first_convolution(generator: Generator) -> nn.Conv2d:

@@ -14,7 +14,7 @@ from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import read_weights
 from mien_export.graphs import studio as graphs
 from mien_export.networks import studio
-from mien_export.networks.studio_motion import MOTION_SIZE, Motion
+from mien_export.networks.studio_motion import GROUPS, MOTION_SIZE, Motion
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
 
@@ -69,6 +69,7 @@ def traced(family: Family) -> dict[str, Traced]:
                 plain("place", "batch", 3),
                 plain("expression", "batch", sizes.expressions),
                 plain("landmarks", "batch", sizes.landmarks, 2),
+                plain("uncertainty", "batch", sizes.expressions + len(GROUPS), span=(0.0, 10.0)),
             ),
             "batch",
         ),
