@@ -14,6 +14,7 @@ import pytest
 
 from mien import hub
 from mien.errors import HubError, OutputError
+from mien.files import locked
 from mien.hub import REGISTRY, Entry, fetch, find, pull
 
 CONTENTS = bytes(range(256)) * 2000
@@ -237,3 +238,37 @@ def test_the_registry_is_complete() -> None:
         assert entry.url.startswith("https://")
         assert entry.licence
         assert entry.bytes > 0
+
+
+def test_what_is_in_the_cache_is_told_and_removed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = an_entry()
+    monkeypatch.setattr(hub, "REGISTRY", {"net": entry})
+    assert hub.stored() == () and hub.clear() == 0
+    (cache / "net").mkdir(parents=True)
+    (cache / "net" / "net.onnx").write_bytes(CONTENTS)
+    (cache / "net" / "net.onnx.part").write_bytes(b"half")
+    assert [(file.bytes, file.whole) for file in hub.stored()] == [(len(CONTENTS), True), (4, False)]
+    assert hub.clear() == len(CONTENTS) + 4
+    assert left(cache) == set()
+
+
+def test_clearing_waits_for_a_pull(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = an_entry()
+    monkeypatch.setattr(hub, "REGISTRY", {"net": entry})
+    (cache / "net").mkdir(parents=True)
+    (cache / "net" / "net.onnx.part").write_bytes(b"half")
+    thread = threading.Thread(target=hub.clear)
+    with locked(cache / "net" / "net.lock"):
+        thread.start()
+        thread.join(0.2)
+        assert left(cache) == {"net.onnx.part"}
+    thread.join(10)
+    assert left(cache) == set()
+
+
+def test_what_cannot_be_removed_is_an_output_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "REGISTRY", {"net": an_entry()})
+    (cache / "net" / "net.lock").mkdir(parents=True)
+    (cache / "net" / "net.onnx").write_bytes(CONTENTS)
+    with pytest.raises(OutputError, match=r"net\.onnx"):
+        hub.clear()

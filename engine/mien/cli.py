@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from mien.commands import cache as cache_commands
 from mien.commands import directions as directions_commands
 from mien.commands.build import build
 from mien.commands.generate import generate
@@ -45,6 +46,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(directions_commands.app, name="directions")
+app.add_typer(cache_commands.app, name="cache")
 
 
 def main() -> None:

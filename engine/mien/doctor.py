@@ -14,10 +14,11 @@ import numpy as np
 
 from mien.bundle import Bundle, embedded_bundles
 from mien.errors import DeviceError, MienError
-from mien.hub import REGISTRY, cache_folder
+from mien.hub import REGISTRY, cache_folder, stored
 from mien.sessions import open_session
 from mien.sessions.base import usable_cores
 from mien.sessions.cuda import Cuda, cuda_name
+from mien.sessions.engine_cache import EngineCache
 from mien.sessions.nvidia import LIBRARIES, Driver, find_driver, find_library, provider_library
 from mien.sessions.ort import INSTALL_CUDA
 from mien.sessions.trt_flavour import TITLES, FlavourName, load_flavour
@@ -66,7 +67,7 @@ def diagnose() -> Diagnosis:
     except DeviceError as error:
         driver, why = None, str(error)
     gpu = (*_driver(driver, why), *_libraries(), *_tensorrt(), *_pycuda())
-    facts = (*_machine(), *_packages(), *gpu, *_sessions(), *_kernels(driver), *_bundles(), *_pulled())
+    facts = (*_machine(), *_packages(), *gpu, *_sessions(), *_kernels(driver), *_bundles(), *_cache())
     return Diagnosis(facts)
 
 
@@ -191,8 +192,22 @@ def _bundles() -> Iterator[Fact]:
             yield Fact("bundle", name, f"{bundle.manifest.task}: {roles}", works=True)
 
 
-def _pulled() -> Iterator[Fact]:
+def _cache() -> Iterator[Fact]:
     yield Fact("cache", "folder", str(cache_folder()))
-    for entry in REGISTRY.values():
-        there = (cache_folder() / entry.name / entry.file).is_file()
-        yield Fact("cache", entry.name, "pulled" if there else f"not pulled: mien pull {entry.name}")
+    yield _engines()
+    there = {file.entry.name for file in stored() if file.whole}
+    for name in REGISTRY:
+        yield Fact("cache", name, "pulled" if name in there else f"not pulled: mien pull {name}")
+
+
+def _engines() -> Fact:
+    """Counted only: to say which of them still fit, all of them would have to be read."""
+    folder = cache_folder() / "engines"
+    if not folder.exists():
+        return Fact("cache", "engines", "none: mien build makes them where there is a GPU")
+    try:
+        use = EngineCache(folder).use()
+    except MienError as error:
+        return Fact("cache", "engines", str(error), works=False)
+    told = f"{use.engines}, {use.bytes / 1e6:.1f} MB with what lies beside them"
+    return Fact("cache", "engines", f"{told}; which of them still fit: mien cache list")

@@ -79,8 +79,27 @@ def find(name: str) -> Entry:
     return REGISTRY[name]
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What the cache has of a network: ``bytes`` of its file, or of the part of it that came so far."""
+
+    entry: Entry
+    path: Path
+    bytes: int
+    pulled: float
+    """Seconds since 1970."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it came. Its contents are checked when it is used."""
+        return self.path.name == self.entry.file
+
+
 def cache_folder() -> Path:
-    """Where pulled files lie: MIEN_CACHE, or mien in XDG_CACHE_HOME, or ~/.cache/mien."""
+    """Where all lies that mien keeps between runs: MIEN_CACHE, or mien in XDG_CACHE_HOME, or ~/.cache/mien.
+
+    Pulled networks each have a folder there, TensorRT's engines one together (`mien.sessions.trt_open.engine_cache`).
+    """
     if own := os.environ.get("MIEN_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
@@ -96,18 +115,50 @@ def pull(name: str, mirror: str | PathLike[str] | None = None, progress: Progres
     return fetch(find(name), mirror or os.environ.get("MIEN_MIRROR") or None, progress)
 
 
+def stored() -> tuple[Stored, ...]:
+    """The registry's networks, and parts of them, that are in the cache."""
+    paths = [(entry, path) for entry in REGISTRY.values() for path in _files(entry) if path.is_file()]
+    return tuple(Stored(entry, path, path.stat().st_size, path.stat().st_mtime) for entry, path in paths)
+
+
+def clear() -> int:
+    """Removes the registry's networks, and parts of them, from the cache; how many bytes that freed.
+
+    Waits for those that are being pulled. Raises OutputError where one cannot be removed.
+    """
+    freed = 0
+    for file in stored():
+        try:
+            with locked(_lock_of(file.entry)):
+                freed += file.path.stat().st_size if file.path.exists() else 0
+                file.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise output_error(file.path, error) from error
+    return freed
+
+
 def fetch(entry: Entry, mirror: str | PathLike[str] | None, progress: Progress | None = None) -> Path:
     """`pull` for an entry that need not be in the registry."""
-    target = cache_folder() / entry.name / entry.file
+    target, part = _files(entry)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target.with_suffix(".lock")):
+        with locked(_lock_of(entry)):
             if not _is_whole(target, entry):
-                _get(entry, mirror, target.with_name(f"{entry.file}.part"), progress or _silent)
-                os.replace(target.with_name(f"{entry.file}.part"), target)
+                _get(entry, mirror, part, progress or _silent)
+                os.replace(part, target)
     except OSError as error:
         raise output_error(target, error) from error
     return target
+
+
+def _files(entry: Entry) -> tuple[Path, Path]:
+    """Where its file lies, and where what came of it so far."""
+    folder = cache_folder() / entry.name
+    return folder / entry.file, folder / f"{entry.file}.part"
+
+
+def _lock_of(entry: Entry) -> Path:
+    return _files(entry)[0].with_suffix(".lock")
 
 
 def _get(entry: Entry, mirror: str | PathLike[str] | None, part: Path, progress: Progress) -> None:

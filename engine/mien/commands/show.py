@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -13,6 +14,9 @@ from mien.bundle import Manifest
 from mien.doctor import Diagnosis
 from mien.hub import Entry
 from mien.sessions.base import NodePlace
+
+if TYPE_CHECKING:
+    from mien.commands.cached import CacheReport
 
 MOST_SHOWN = 64
 MARKS = {True: "works", False: "missing", None: ""}
@@ -63,6 +67,19 @@ def show_entries(entries: Iterable[Entry]) -> None:
     for entry in entries:
         table.add_row(entry.name, entry.what, f"{entry.bytes / 1e6:.1f}", entry.licence, entry.origin)
     _console().print(table)
+
+
+def show_cache(report: "CacheReport") -> None:
+    """One line for each file, then all of them together."""
+    table = Table("kind", "what", "MB", "days", "not used any more")
+    for file in report.files:
+        days = f"{file.age / 86400:.1f}"
+        table.add_row(
+            file.kind, file.what, f"{file.bytes / 1e6:.1f}", days, file.stale, style="red" if file.stale else ""
+        )
+    if report.files:
+        _console().print(table)
+    print(f"{report.folder}: {report.bytes / 1e6:.1f} MB")
 
 
 def _console() -> Console:
