@@ -170,12 +170,17 @@ app.command()(build)
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the video goes.")] = Path("mien-demo.mp4"),
+    device: DeviceOption = "cpu",
+    backend: BackendOption = "ort",
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Reenacts the portrait that mien brings with the clip that mien brings: synthetic people, both."""
+    from dataclasses import replace
+
     from mien.commands.demo import demo_job
 
-    finish(demo_job(output), as_json)
+    finish(replace(demo_job(output), device=device, backend=backend, threads=threads), as_json)
 
 
 @app.command()
