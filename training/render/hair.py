@@ -28,7 +28,8 @@ class _Cut:
 
     tilt: which scalp table (0 crown, 1 back of the head); top, side: thickness above and at the sides; end: thickness
     at the edge; fringe: over the forehead; lumps: unevenness; style: of the strands; folds: repeats of the texture
-    around the head; sweep: how far strands lean sideways; layers: sheets, the outer ones sparser.
+    around the head; sweep: how far strands lean sideways; layers: sheets, the outer ones sparser; ragged:
+    unevenness of the edge, radians.
     """
 
     tilt: int = 0
@@ -43,14 +44,15 @@ class _Cut:
     sweep: float = 0.0
     layers: int = 3
     raise_line: float = 0.0
+    ragged: float = 0.05
 
 
 _CUTS: Final = {
-    "buzz": _Cut(top=(0.12, 0.25), side=(0.08, 0.15), end=0.05, lumps=0.0, layers=1),
+    "buzz": _Cut(top=(0.12, 0.25), side=(0.08, 0.15), end=0.05, lumps=0.0, layers=1, ragged=0.015),
     "receding": _Cut(tilt=1, top=(0.3, 0.8), side=(0.3, 0.7), raise_line=1.5, layers=2),
     "short": _Cut(top=(0.6, 1.8), side=(0.25, 0.7), fringe=(0.0, 0.8), lumps=0.2),
     "side": _Cut(top=(0.9, 2.0), side=(0.3, 0.7), sweep=0.8, fringe=(0.0, 0.5)),
-    "fringe": _Cut(top=(1.0, 1.8), side=(0.7, 1.3), end=0.5, fringe=(1.6, 4.0), hang=(0.0, 2.0)),
+    "fringe": _Cut(top=(1.0, 1.8), side=(0.7, 1.3), end=0.5, fringe=(1.2, 4.0), hang=(0.0, 2.0), ragged=0.08),
     "curly": _Cut(top=(1.4, 2.8), side=(1.0, 2.0), end=0.6, lumps=0.5, style=CURLED, fringe=(0.2, 1.4), folds=8),
     "afro": _Cut(top=(3.0, 6.0), side=(2.5, 5.0), end=1.6, lumps=0.4, style=CURLED, folds=10),
     "bob": _Cut(top=(0.9, 1.7), side=(1.2, 2.0), end=0.9, hang=(6.0, 11.0), fringe=(0.0, 3.5)),
@@ -99,6 +101,7 @@ def _shape(rng: Generator, look: Look, cut: _Cut, scalp: Scalp, covered: Floats 
         over = _between(cut.fringe, look.fringe) / 10.0
         front = np.exp(-((TURN / 0.75) ** 4)) * (1 + 0.25 * np.sin(3 * TURN + look.parting * 3))
         edge = edge + over * front
+    edge = edge + cut.ragged * (0.6 * _locks(rng) + 0.4 * _lumps(rng, 1)[0])
     share = np.linspace(0, 1, _ROWS, dtype=np.float32)[:, None]
     top, side = _between(cut.top, look.hair_volume), _between(cut.side, look.hair_volume)
     lift = top + (side - top) * np.clip(share * 1.25, 0, 1) ** 1.5
@@ -130,6 +133,13 @@ def _hang_share(away: Floats) -> Floats:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
+def _locks(rng: Generator) -> Floats:
+    """How far single locks reach past the edge, (COLUMNS,) in -1..1, periodic around the head."""
+    reach = rng.uniform(-1, 1, COLUMNS).astype(np.float32)
+    reach[-1] = reach[0]
+    return reach
+
+
 def _lumps(rng: Generator, rows: int) -> Floats:
     """Smooth noise (rows, COLUMNS) in about -1..1, periodic around the head."""
     field = rng.uniform(-1, 1, (5, 14)).astype(np.float32)
@@ -144,9 +154,13 @@ def _sheet(rng: Generator, look: Look, cut: _Cut, scalp: Scalp, shell: Shell, la
     rows = len(points)
     along = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     around = TURN[None] / (2 * np.pi) * cut.folds + float(rng.uniform(0, 2)) + cut.sweep * along * np.sign(look.parting)
-    uv = np.stack([fold(around), np.broadcast_to(along, around.shape)], -1)
-    alpha, root = _alpha(256 if shell.fall else 128, layer, cut), 0.3 if layer == 0 else 0.0
-    texture = hair_texture(rng, look.hair_colour, look.hair_contrast, cut.style, alpha, 192, root)
+    curled = cut.style == CURLED
+    # curls are as long as they are wide; straight strands run from root to tip once
+    length = fold(along * 4 + float(rng.uniform(0, 2))) if curled else along
+    uv = np.stack([fold(around), np.broadcast_to(length, around.shape)], -1)
+    alpha, root = _alpha(256 if shell.fall else 128, layer, cut), 0.3 if layer == 0 and not curled else 0.0
+    gloss = 0.0 if curled else min(1.0, 2.2 * look.hair_gloss)
+    texture = hair_texture(rng, look.hair_colour, look.hair_contrast, cut.style, alpha, 192, root, gloss)
     return shell_part(f"hair{layer}", points, uv, texture, _HAIR, look.hair_gloss * 0.6)
 
 
@@ -155,8 +169,8 @@ def _alpha(height: int, layer: int, cut: _Cut) -> Floats:
     v = np.linspace(0, 1, height, dtype=np.float32)
     ragged = (0.22, 0.4, 0.7)[layer]
     cover = np.clip((1 - v) / ragged, 0, 1) * (1.0, 0.95, 0.5)[layer]
-    if cut.style == CURLED and layer > 0:
-        cover = cover * (0.9, 1.0)[layer - 1]
+    if cut.style == CURLED:
+        cover = np.full(height, (0.72, 0.56, 0.47)[layer], np.float32)
     return np.asarray(cover, np.float32)
 
 

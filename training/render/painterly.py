@@ -57,7 +57,8 @@ def sample_medium(rng: Generator) -> Medium:
     old = rng.random() < {"oil": 0.5, "varnish": 1.0, "film": 0.6}.get(kind, 0.3)
     age = float(rng.uniform(0.3, 1)) if old else 0.0
     yellow = (1 - 0.04 * age, 1 - 0.12 * age, 1 - rng.uniform(0.2, 0.42) * age)
-    radius = {"oil": int(rng.choice((1, 2, 3), p=(0.35, 0.45, 0.2))), "pastel": 1, "varnish": int(rng.integers(0, 2))}.get(kind, 0)
+    stroke = int(rng.choice((1, 2, 3), p=(0.35, 0.45, 0.2)))
+    radius = {"oil": stroke, "pastel": 1, "varnish": stroke // 2}.get(kind, 0)
     canvas = (oil or kind == "varnish") and rng.random() < 0.6
     return Medium(
         kind=kind, radius=radius, passes=1 + int(oil and rng.random() < 0.25),

@@ -27,7 +27,7 @@ class Part:
     head_weight: (V,) float32, 1 moves rigidly with the head, 0 stays with the shoulders.
     gloss: strength of the specular highlight, 0 (cloth) to 1 (wet).
     two_sided: light and draw both faces.
-    follow: (V,) int32 or None: the full-mesh vertex whose expression offset this vertex inherits, -1 for none.
+    follow: (V,) int32 or None: the head vertex whose identity and expression this vertex inherits.
     """
 
     name: str

@@ -62,7 +62,7 @@ def build_person(
 
     identity (100,) standard deviations; textures (h, w, 4) uint8 RGBA by the names of `head.surfaces` (a surface
     without one is left out); tongue_drop: cm the tongue sinks when the jaw opens fully. Props are modelled on
-    the mean head and take over the identity of the skin nearby.
+    the mean head and take over the identity of the vertices that they follow, or of the skin nearby.
     """
     shape = head.shape(identity)
     shift = shape - head.neutral
@@ -79,7 +79,10 @@ def build_person(
     skin = np.unique(head.surfaces["skin"].triangles)
     anchors = skin[:: max(1, len(skin) // _ANCHORS)]
     for part in props:
-        moved = part.vertices + spread(part.vertices, head.neutral[anchors], shift[anchors])
+        if part.follow is None:
+            moved = part.vertices + spread(part.vertices, head.neutral[anchors], shift[anchors])
+        else:
+            moved = part.vertices + shift[part.follow]
         vertices.append(moved.astype(np.float32))
         follows.append(part.follow if part.follow is not None else np.full(len(moved), -1, np.int32))
         weights.append(part.head_weight.astype(np.float32))

@@ -63,14 +63,32 @@ def _wrap(tile: Floats, columns: Floats, rows: Floats) -> Floats:
     return np.asarray(cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
 
 
+def _ring(picture: Bytes, shine: Floats, gloss: float, rng: Generator) -> None:
+    """Brighten one band across the strands of picture (h, w, 3), in place, more where a strand catches light."""
+    if gloss <= 0:
+        return
+    row = np.linspace(0, 1, len(picture), dtype=np.float32)[:, None]
+    offset = 0.12 * (cv2.blur(shine, (9, 31)) - 0.5)
+    band = np.exp(-(((row - rng.uniform(0.25, 0.5) - offset) / rng.uniform(0.05, 0.12)) ** 2))
+    light = (gloss * (0.3 + 0.9 * shine) * band)[..., None] * (picture.astype(np.float32) * 0.7 + 35)
+    np.copyto(picture, cv2.add(picture, cv2.convertScaleAbs(light)))
+
+
 def hair_texture(
-    rng: Generator, colour: Colour, contrast: float, style: int, alpha: Floats, width: int, root: float
+    rng: Generator,
+    colour: Colour,
+    contrast: float,
+    style: int,
+    alpha: Floats,
+    width: int,
+    root: float,
+    gloss: float = 0.0,
 ) -> Bytes:
     """Colour a strand tile: (h, width, 4) uint8 RGBA, at most 256 each way.
 
     alpha (h,): where hair is (>= 0.5) from root to tip, before the strands' own thickness eats into it; root:
-    darkening of the first rows, 0..1. Shadows are deep and warm, as light goes through a strand before it
-    comes back; fair hair shows less of them.
+    darkening of the first rows, 0..1; gloss: of the ring of light around combed hair, 0..1.
+    Shadows are deep and warm, as light goes through a strand before it comes back; fair hair shows less of them.
     """
     tile = strand_tiles(style)[int(rng.integers(4))]
     shine = np.roll(tile, (int(rng.integers(TILE)), int(rng.integers(TILE))), axis=(0, 1))[: len(alpha), :width]
@@ -82,6 +100,7 @@ def hair_texture(
     coded = cv2.convertScaleAbs(shine, alpha=255.0)
     tones = np.clip(table, 0, 255).astype(np.uint8)[None]
     picture = np.asarray(cv2.LUT(cv2.merge((coded, coded, coded)), tones), np.uint8)
+    _ring(picture, shine, gloss, rng)
     shadow = int(len(alpha) * 0.2)
     if root > 0 and shadow > 0:
         fade = 1 - root * np.linspace(1, 0, shadow, dtype=np.float32)
