@@ -26,6 +26,7 @@ from training.render.orbit import sunk
 from training.render.person import Person, build_person, head_weights
 from training.render.props import Wardrobe, make_props
 from training.render.regions import skin_labels
+from training.render.shadow import cast_shadow
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -92,7 +93,7 @@ class Studio:
         self.shapes = Blendshapes.from_dense(head.expression)
         self.atlas = SkinAtlas.from_head(head)
         self.label_map = skin_labels(head, self.atlas)
-        self.wardrobe = Wardrobe.from_head(head)
+        self.wardrobe = Wardrobe.from_head(head, self.atlas)
         self.mean_points = posing.points_of(head, head.neutral, kit.EYE_CENTRES, np.zeros(2, np.float32))
         weights = head_weights(head)
         self.point_weights = np.concatenate([weights[head.landmarks], np.ones(2, np.float32), weights[head.scatter]])
@@ -150,19 +151,18 @@ class Studio:
         return View(motion, viewpoint, offsets, positions, samples, shine, nearness, ids)
 
     def _picture(self, person: Person, view: View, stage: Stage) -> tuple[Bytes, Bytes, Bytes]:
-        normals = shade.vertex_normals(view.positions, person.triangles)
+        surfaces = shade.surface(view.positions, view.shine, person.triangles)
         openness = shade.occlusion(view.nearness, 4, 40 * self.size / SIZE)
         sky = np.asarray(cv2.blur(openness, (3, 3)), np.float32)
         lights = stage.lights
-        rgb, alpha, labels = shade.shade(
-            view.ids, view.nearness, sky, view.samples, view.positions, normals, view.shine, person.triangles,
-            person.part_of, person.uv, person.uv_triangles, _finish(person, lights), person.textures.texels,
-            person.textures.layout, shade.linear_table(), person.label_of, self.label_map,
+        shadow = cast_shadow(person, view.positions, lights.directions[0])
+        return shade.shade(
+            view.ids, view.nearness, sky, view.samples, surfaces, person.triangles, person.part_of, person.uv,
+            person.uv_triangles, _finish(person, lights), person.textures.texels, person.textures.layout,
+            shade.linear_table(), shade.tone_table(), person.label_of, self.label_map,
             np.concatenate([lights.directions, lights.colours], axis=1), np.stack([lights.sky, lights.ground]),
-            view.viewpoint.eye,
+            shadow.nearness, shadow.aim, view.viewpoint.eye, stage.background,
         )  # fmt: skip
-        rgb += shade.linear_table()[stage.background] * (1 - alpha.astype(np.float32) / 255)[..., None]
-        return shade.to_bytes(rgb), alpha, labels
 
     def _known(self, person: Person, view: View) -> dict[str, Floats]:
         head, motion = self.head, view.motion

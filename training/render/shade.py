@@ -1,8 +1,9 @@
-"""Turns the identity buffer into colour, coverage and labels: one lighting computation per pixel and surface."""
+"""Turns the identity buffer into a picture, coverage and labels: one lighting computation per pixel and surface."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numba
@@ -17,7 +18,11 @@ Bytes = NDArray[np.uint8]
 
 MIP_LEVELS = 4
 _LINEAR = (np.linspace(0, 1, 256) ** 2.2).astype(np.float32)
+_TONES = 4096  # entries of the table from linear light to bytes, even in the square root of the light
+_BRIGHTEST = 2.0  # square root of the light at its end
 _SAME_SURFACE = 0.6  # cm between two samples that may share one lighting computation
+_BIAS = 0.35  # cm a surface may lie behind the shadow map's
+_FIRM = 1.6  # of a full shadow for every cm beyond that
 
 
 @dataclass(frozen=True)
@@ -47,22 +52,35 @@ class Textures:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
-    """Area-weighted unit normals (V, 3) of a mesh."""
-    normals = np.zeros_like(vertices)
+def surface(positions: Floats, shine: Floats, triangles: Ints) -> Floats:
+    """What is interpolated over a mesh, (V, 8): unit normal weighted by area, position, shine, nothing.
+
+    positions (V, 3); shine (V,): share of the light that reaches a vertex.
+    """
+    result = np.zeros((len(positions), 8), np.float32)
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        px, py, pz = positions[a, 0], positions[a, 1], positions[a, 2]
+        ux, uy, uz = positions[b, 0] - px, positions[b, 1] - py, positions[b, 2] - pz
+        vx, vy, vz = positions[c, 0] - px, positions[c, 1] - py, positions[c, 2] - pz
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         for k in (a, b, c):
-            normals[k, 0] += nx
-            normals[k, 1] += ny
-            normals[k, 2] += nz
-    for k in range(len(normals)):
-        length = np.sqrt(normals[k, 0] ** 2 + normals[k, 1] ** 2 + normals[k, 2] ** 2) + 1e-12
-        normals[k] /= length
-    return normals
+            result[k, 0] += nx
+            result[k, 1] += ny
+            result[k, 2] += nz
+    for k in range(len(positions)):
+        x, y, z = result[k, 0], result[k, 1], result[k, 2]
+        length = np.float32(1) / (np.sqrt(x * x + y * y + z * z) + np.float32(1e-12))
+        result[k, 0], result[k, 1], result[k, 2] = x * length, y * length, z * length
+        result[k, 3], result[k, 4], result[k, 5] = positions[k, 0], positions[k, 1], positions[k, 2]
+        result[k, 6] = shine[k]
+    return result
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
+    """Area-weighted unit normals (V, 3) of a mesh."""
+    return surface(vertices, np.zeros(len(vertices), np.float32), triangles)[:, :3].copy()
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -71,26 +89,27 @@ def occlusion(nearness: Floats, step: int, reach: float) -> Floats:
 
     nearness as from `rasterise`; reach: radius in samples of the neighbourhood that can hide a place.
     """
-    size = nearness.shape[0] // step
+    samples = nearness.shape[0]
+    size = samples // step
+    # golden-angle spirals, turned from place to place: even cover of the disc with few samples
+    shift = np.empty((4, 16, 2), np.int64)
+    for turn in range(4):
+        for k in range(16):
+            radius, angle = reach * np.sqrt((k + 0.5) / 16), k * 2.39996 + turn * 0.6
+            shift[turn, k, 0], shift[turn, k, 1] = int(radius * np.cos(angle)), int(radius * np.sin(angle))
     result = np.ones((size, size), np.float32)
     for y in range(size):
         for x in range(size):
-            here = nearness[y * step + step // 2, x * step + step // 2]
+            cx, cy = x * step + step // 2, y * step + step // 2
+            here = nearness[cy, cx]
             if here <= 0:
                 continue
-            depth, hidden = 1.0 / here, 0.0
+            depth, hidden, turn = 1.0 / here, 0.0, (x * 7 + y * 13) % 4
             for k in range(16):
-                # golden-angle spiral: even cover of the disc with few samples
-                radius = reach * np.sqrt((k + 0.5) / 16)
-                angle = k * 2.39996 + (x * 7 + y * 13) % 4 * 0.6
-                sx = int(x * step + step // 2 + radius * np.cos(angle))
-                sy = int(y * step + step // 2 + radius * np.sin(angle))
-                if sx < 0 or sy < 0 or sx >= nearness.shape[0] or sy >= nearness.shape[0]:
+                sx, sy = cx + shift[turn, k, 0], cy + shift[turn, k, 1]
+                if sx < 0 or sy < 0 or sx >= samples or sy >= samples:
                     continue
-                other = nearness[sy, sx]
-                if other <= 0:
-                    continue
-                rise = depth - 1.0 / other
+                rise = depth * (nearness[sy, sx] * depth - 1.0)  # of depth - 1 / nearness, to first order
                 if rise > 0.15:
                     hidden += min((rise - 0.15) / 1.5, 1.0) * (1.0 if rise < 5 else 5 / rise)
             result[y, x] = 1.0 - hidden / 16
@@ -98,25 +117,58 @@ def occlusion(nearness: Floats, step: int, reach: float) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _sample(texels: Bytes, layout: Ints, u: float, v: float, channel: int) -> float:
-    height, width = layout[1], layout[2]
-    x = min(max(u * width - 0.5, 0.0), width - 1.001)
-    y = min(max(v * height - 0.5, 0.0), height - 1.001)
-    x = max(x, 0.0)
-    y = max(y, 0.0)
-    c, r = int(x), int(y)
-    fx, fy = x - c, y - r
-    c1, r1 = min(c + 1, width - 1), min(r + 1, height - 1)
-    top = (1 - fx) * texels[layout[0] + (r * width + c) * 4 + channel]
-    top += fx * texels[layout[0] + (r * width + c1) * 4 + channel]
-    low = (1 - fx) * texels[layout[0] + (r1 * width + c) * 4 + channel]
-    low += fx * texels[layout[0] + (r1 * width + c1) * 4 + channel]
-    return float((1 - fy) * top + fy * low)
+def _area(points: Floats, a: int, b: int, c: int) -> float:
+    ux, uy = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
+    return float(abs(ux * (points[c, 1] - points[a, 1]) - (points[c, 0] - points[a, 0]) * uy))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _area(a: Floats, b: Floats, c: Floats) -> float:
-    return float(abs((b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])))
+def _mip(full: Ints, texel: float, pixel: float) -> int:
+    """The level of a texture (height and width full[1:]) that has about a texel for a pixel."""
+    density, level = full[1] * full[2] * texel / (0.25 * pixel + 1e-6), 0
+    while density > 2.0 and level < MIP_LEVELS - 1:
+        density *= 0.25
+        level += 1
+    return level
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _albedo(texels: Bytes, layout: Ints, u: float, v: float, linear: Floats) -> tuple[float, float, float]:
+    """Linear colour of a texture at (u, v), bilinear."""
+    start, height, width = layout[0], layout[1], layout[2]
+    x = max(min(max(u * width - 0.5, 0.0), width - 1.001), 0.0)
+    y = max(min(max(v * height - 0.5, 0.0), height - 1.001), 0.0)
+    column, row = int(x), int(y)
+    fx, fy = x - column, y - row
+    right = 4 if column + 1 < width else 0
+    below = 4 * width if row + 1 < height else 0
+    at = start + (row * width + column) * 4
+    w00, w01, w10, w11 = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
+    r = w00 * texels[at] + w01 * texels[at + right] + w10 * texels[at + below] + w11 * texels[at + below + right]
+    at += 1
+    g = w00 * texels[at] + w01 * texels[at + right] + w10 * texels[at + below] + w11 * texels[at + below + right]
+    at += 1
+    b = w00 * texels[at] + w01 * texels[at + right] + w10 * texels[at + below] + w11 * texels[at + below + right]
+    return linear[int(r + 0.5)], linear[int(g + 0.5)], linear[int(b + 0.5)]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _lit(shadow: Floats, aim: Floats, x: float, y: float, z: float) -> float:
+    """Share of the main light that reaches a position, 0 to 1, soft: nine places of the shadow map compared."""
+    across = aim[0, 0] * x + aim[0, 1] * y + aim[0, 2] * z + aim[0, 3]
+    down = aim[1, 0] * x + aim[1, 1] * y + aim[1, 2] * z + aim[1, 3]
+    near = aim[2, 0] * x + aim[2, 1] * y + aim[2, 2] * z + aim[2, 3]
+    column, row = int(across), int(down)
+    if column < 1 or row < 1 or column >= shadow.shape[0] - 2 or row >= shadow.shape[0] - 2:
+        return 1.0
+    fx, fy, total = across - column, down - row, 0.0
+    for j in range(3):
+        wy = 1 - fy if j == 0 else (fy if j == 2 else 1.0)
+        for i in range(3):
+            wx = 1 - fx if i == 0 else (fx if i == 2 else 1.0)
+            rise = (shadow[row + j - 1, column + i - 1] - near - _BIAS) * _FIRM
+            total += wx * wy * min(max(rise, 0.0), 1.0)
+    return float(1.0 - 0.25 * total)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -125,9 +177,7 @@ def shade(
     nearness: Floats,
     open_sky: Floats,
     screen: Floats,
-    view: Floats,
-    normals: Floats,
-    shine: Floats,
+    surfaces: Floats,
     triangles: Ints,
     part_of: Ints,
     uv: Floats,
@@ -136,56 +186,58 @@ def shade(
     texels: Bytes,
     layout: Ints,
     linear: Floats,
+    tones: Bytes,
     labels_of: Ints,
     label_map: Bytes,
     lights: Floats,
     ambient: Floats,
+    shadow: Floats,
+    aim: Floats,
     camera: Floats,
-) -> tuple[Floats, Bytes, Bytes]:
-    """Light the samples of `rasterise` and gather them 2 x 2 into pixels.
+    background: Bytes,
+) -> tuple[Bytes, Bytes, Bytes]:
+    """Light the samples of `rasterise` and gather them 2 x 2 into pixels over the background.
 
-    open_sky (n, n): `occlusion`; view (V, 3): positions, cm, z towards the viewer; shine (V,): share of the light that
-    reaches a vertex (dark mouths). material (P, 5): gloss, highlight exponent, softness of the light's edge on red,
+    open_sky (n, n): `occlusion`; surfaces (V, 8): `surface`, positions in cm with z towards the viewer.
+    material (P, 5): gloss, highlight exponent, softness of the light's edge on red,
     two_sided, eyeball; labels_of (P,), -1: read it from label_map (h, w) at the texture coordinate.
-    lights (n, 6): direction to the light, linear RGB; ambient (2, 3): from above, from below; camera (3,): eye point.
-    Returns premultiplied linear RGB (n, n, 3) float32, alpha (n, n) uint8, labels (n, n) uint8.
+    lights (n, 6): direction to the light, linear RGB, the first one casts shadows; ambient (2, 3): from above, from
+    below; shadow (m, m), aim (3, 4): `cast_shadow`; camera (3,): eye point; background (n, n, 3) uint8 sRGB.
+    linear, tones: `linear_table`, `tone_table`.
+    Returns RGB (n, n, 3), alpha (n, n), labels (n, n), all uint8.
     """
     size = ids.shape[0] // 2
-    rgb = np.zeros((size, size, 3), np.float32)
+    rgb = np.empty((size, size, 3), np.uint8)
     alpha = np.zeros((size, size), np.uint8)
     labels = np.zeros((size, size), np.uint8)
-    done = np.zeros(4, np.bool_)
-    votes = np.zeros(19, np.int32)
-    colour = np.zeros(3, np.float32)
+    group, found = np.zeros(4, np.int64), np.zeros((4, 2), np.int64)
+    scale = (len(tones) - 1) / _BRIGHTEST
     ratio = open_sky.shape[0] / size
     for y in range(size):
         for x in range(size):
-            covered = 0
-            done[:] = False
-            votes[:] = 0
+            covered, groups = 0, 0
+            red, green, blue = 0.0, 0.0, 0.0
             for k in range(4):
-                t = ids[2 * y + k // 2, 2 * x + k % 2]
+                group[k] = ids[2 * y + (k >> 1), 2 * x + (k & 1)]
+            for k in range(4):
+                t = group[k]
                 if t < 0:
-                    votes[0] += 1
                     continue
-                if done[k]:
-                    continue
-                part = part_of[t]
-                depth = 1.0 / nearness[2 * y + k // 2, 2 * x + k % 2]
+                part, depth = part_of[t], 1.0 / nearness[2 * y + (k >> 1), 2 * x + (k & 1)]
                 count, sx, sy = 0, 0.0, 0.0
                 for j in range(k, 4):
-                    other = ids[2 * y + j // 2, 2 * x + j % 2]
-                    if other < 0 or done[j] or part_of[other] != part:
+                    other = group[j]
+                    if other < 0 or (other != t and part_of[other] != part):
                         continue
-                    if abs(1.0 / nearness[2 * y + j // 2, 2 * x + j % 2] - depth) > _SAME_SURFACE:
+                    if abs(nearness[2 * y + (j >> 1), 2 * x + (j & 1)] * depth - 1.0) * depth > _SAME_SURFACE:
                         continue
-                    done[j] = True
+                    group[j] = -1
                     count += 1
-                    sx += 2 * x + j % 2 + 0.5
-                    sy += 2 * y + j // 2 + 0.5
-                sx /= count
-                sy /= count
-                wa, wb, wc = weights_at(screen, triangles[t], sx, sy)
+                    sx += 2 * x + (j & 1) + 0.5
+                    sy += 2 * y + (j >> 1) + 0.5
+                if count == 0:
+                    continue
+                wa, wb, wc = weights_at(screen, triangles[t], sx / count, sy / count)
                 a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
                 ta, tb, tc = uv_triangles[t, 0], uv_triangles[t, 1], uv_triangles[t, 2]
                 u = wa * uv[ta, 0] + wb * uv[tb, 0] + wc * uv[tc, 0]
@@ -194,61 +246,85 @@ def shade(
                 if label < 0:
                     row = min(int(v * label_map.shape[0]), label_map.shape[0] - 1)
                     label = label_map[row, min(int(u * label_map.shape[1]), label_map.shape[1] - 1)]
-                votes[label] += count
-                # mip level from the ratio of texel to pixel area
-                texel = layout[part, 0, 1] * layout[part, 0, 2] * _area(uv[ta], uv[tb], uv[tc])
-                area = 0.25 * _area(screen[a], screen[b], screen[c]) + 1e-6
-                level = 0
-                density = texel / area
-                while density > 2.0 and level < 3:
-                    density /= 4
-                    level += 1
-                nx = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
-                ny = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
-                nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
-                ex = camera[0] - (wa * view[a, 0] + wb * view[b, 0] + wc * view[c, 0])
-                ey = camera[1] - (wa * view[a, 1] + wb * view[b, 1] + wc * view[c, 1])
-                ez = camera[2] - (wa * view[a, 2] + wb * view[b, 2] + wc * view[c, 2])
+                found[groups, 0], found[groups, 1] = label, count
+                groups += 1
+                level = _mip(layout[part, 0], _area(uv, ta, tb, tc), _area(screen, a, b, c))
+                nx = wa * surfaces[a, 0] + wb * surfaces[b, 0] + wc * surfaces[c, 0]
+                ny = wa * surfaces[a, 1] + wb * surfaces[b, 1] + wc * surfaces[c, 1]
+                nz = wa * surfaces[a, 2] + wb * surfaces[b, 2] + wc * surfaces[c, 2]
+                px = wa * surfaces[a, 3] + wb * surfaces[b, 3] + wc * surfaces[c, 3]
+                py = wa * surfaces[a, 4] + wb * surfaces[b, 4] + wc * surfaces[c, 4]
+                pz = wa * surfaces[a, 5] + wb * surfaces[b, 5] + wc * surfaces[c, 5]
+                fog = wa * surfaces[a, 6] + wb * surfaces[b, 6] + wc * surfaces[c, 6]
+                ex, ey, ez = camera[0] - px, camera[1] - py, camera[2] - pz
                 length = 1.0 / (np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
                 reach = 1.0 / np.sqrt(ex * ex + ey * ey + ez * ez)
                 nx, ny, nz, ex, ey, ez = nx * length, ny * length, nz * length, ex * reach, ey * reach, ez * reach
                 if nx * ex + ny * ey + nz * ez < 0 and material[part, 3] > 0:
                     nx, ny, nz = -nx, -ny, -nz
-                fog = wa * shine[a] + wb * shine[b] + wc * shine[c]
                 sky = open_sky[int(y * ratio), int(x * ratio)]
                 if material[part, 4] > 0:  # lids and lashes shade the top of the eyeball
                     fog *= 1.0 - 0.5 * min(max((ny - 0.05) / 0.5, 0.0), 1.0)
-                up = 0.5 + 0.5 * ny
+                up, open2 = 0.5 + 0.5 * ny, sky * sky
+                light_r = (up * ambient[0, 0] + (1 - up) * ambient[1, 0]) * open2
+                light_g = (up * ambient[0, 1] + (1 - up) * ambient[1, 1]) * open2
+                light_b = (up * ambient[0, 2] + (1 - up) * ambient[1, 2]) * open2
+                spot_r, spot_g, spot_b = 0.0, 0.0, 0.0
                 gloss, exponent, soft = material[part, 0], material[part, 1], material[part, 2]
-                for channel in range(3):
-                    colour[channel] = (up * ambient[0, channel] + (1 - up) * ambient[1, channel]) * sky * sky
-                highlight_r, highlight_g, highlight_b = 0.0, 0.0, 0.0
-                shadow = 0.35 + 0.65 * sky
+                wrap_g, wrap_b = soft / 4, soft / 16
                 for i in range(len(lights)):
-                    facing = nx * lights[i, 0] + ny * lights[i, 1] + nz * lights[i, 2]
-                    for channel in range(3):
-                        wrap = soft / (1 << (2 * channel))
-                        lit = max((facing + wrap) / (1 + wrap), 0.0)
-                        colour[channel] += lit * lights[i, 3 + channel] * shadow
-                    hx, hy, hz = ex + lights[i, 0], ey + lights[i, 1], ez + lights[i, 2]
-                    half = (nx * hx + ny * hy + nz * hz) / (np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9)
-                    if half > 0.5 and facing > 0:
-                        spot = gloss * half**exponent * shadow * fog
-                        highlight_r += spot * lights[i, 3]
-                        highlight_g += spot * lights[i, 4]
-                        highlight_b += spot * lights[i, 5]
-                share = 0.25 * count
-                for channel in range(3):
-                    albedo = _sample(texels, layout[part, level], u, v, channel)
-                    low = int(albedo)
-                    high = min(low + 1, 255)
-                    value = linear[low] + (linear[high] - linear[low]) * (albedo - low)
-                    spot = highlight_r if channel == 0 else (highlight_g if channel == 1 else highlight_b)
-                    rgb[y, x, channel] += share * (value * colour[channel] * fog + spot)
+                    lx, ly, lz = lights[i, 0], lights[i, 1], lights[i, 2]
+                    facing = nx * lx + ny * ly + nz * lz
+                    if facing <= -soft:
+                        continue
+                    strength = 0.35 + 0.65 * sky
+                    if i == 0 and len(shadow) > 0 and facing > -0.2:
+                        strength *= _lit(shadow, aim, px, py, pz)
+                    light_r += (facing + soft) / (1 + soft) * strength * lights[i, 3]
+                    light_g += max(facing + wrap_g, 0.0) / (1 + wrap_g) * strength * lights[i, 4]
+                    light_b += max(facing + wrap_b, 0.0) / (1 + wrap_b) * strength * lights[i, 5]
+                    if facing <= 0 or gloss <= 0:
+                        continue
+                    hx, hy, hz = ex + lx, ey + ly, ez + lz
+                    half = (nx * hx + ny * hy + nz * hz) / np.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)
+                    if half > 0.5 and exponent * (1 - half) < 7:  # beyond, a thousandth is left
+                        spot = gloss * np.float32(half) ** np.float32(exponent) * strength * fog
+                        spot_r += spot * lights[i, 3]
+                        spot_g += spot * lights[i, 4]
+                        spot_b += spot * lights[i, 5]
+                r, g, b_ = _albedo(texels, layout[part, level], u, v, linear)
+                red += count * (r * light_r * fog + spot_r)
+                green += count * (g * light_g * fog + spot_g)
+                blue += count * (b_ * light_b * fog + spot_b)
                 covered += count
+            if covered == 0:
+                rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = background[y, x, 0], background[y, x, 1], background[y, x, 2]
+                continue
             alpha[y, x] = min(covered * 64, 255)
-            labels[y, x] = np.argmax(votes)
+            labels[y, x] = _elected(found, groups, 4 - covered)
+            bare = 4 - covered
+            if bare > 0:
+                red += bare * linear[background[y, x, 0]]
+                green += bare * linear[background[y, x, 1]]
+                blue += bare * linear[background[y, x, 2]]
+            rgb[y, x, 0] = tones[int(min(np.sqrt(0.25 * red), _BRIGHTEST) * scale + 0.5)]
+            rgb[y, x, 1] = tones[int(min(np.sqrt(0.25 * green), _BRIGHTEST) * scale + 0.5)]
+            rgb[y, x, 2] = tones[int(min(np.sqrt(0.25 * blue), _BRIGHTEST) * scale + 0.5)]
     return rgb, alpha, labels
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _elected(found: NDArray[np.int64], groups: int, bare: int) -> int:
+    """The label with most samples, the first in order of equals; `bare` samples are background."""
+    best, most = 0, bare
+    for i in range(groups):
+        votes = 0
+        for j in range(groups):
+            if found[j, 0] == found[i, 0]:
+                votes += found[j, 1]
+        if votes > most or (votes == most and found[i, 0] < best):
+            best, most = found[i, 0], votes
+    return int(best)
 
 
 def linear_table() -> Floats:
@@ -256,8 +332,10 @@ def linear_table() -> Floats:
     return _LINEAR
 
 
-def to_bytes(linear: Floats) -> Bytes:
-    """Linear light (h, w, 3) to sRGB bytes, with a soft shoulder above 0.8 instead of clipping."""
-    bright = np.maximum(linear - 0.8, 0)
-    tamed = np.minimum(linear, 0.8) + 0.2 * (bright / (bright + 0.4))
-    return np.asarray(np.clip(tamed, 0, 1) ** np.float32(1 / 2.2) * 255 + 0.5, np.uint8)
+@cache
+def tone_table() -> Bytes:
+    """Linear light to sRGB bytes, by its square root, (4096,); a soft shoulder above 0.8 instead of clipping."""
+    light = np.linspace(0, _BRIGHTEST, _TONES) ** 2
+    bright = np.maximum(light - 0.8, 0)
+    tamed = np.minimum(light, 0.8) + 0.2 * (bright / (bright + 0.4))
+    return np.asarray(np.clip(tamed, 0, 1) ** (1 / 2.2) * 255 + 0.5, np.uint8)
