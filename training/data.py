@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -14,13 +15,18 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from mien.geometry import euler, rotation
-from training.points import LEFT_RIGHT, MIRROR_SIGN, measure
+from training.points import LEFT_RIGHT, MIRROR_SIGN, NAMES, measure
+from training.render.painterly import paint
 
 Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8]
+Sample = dict[str, NDArray[np.generic]]
 
 FRAME_CM = 30.0
 MOTION_CM = 24.0
+PAIRED = (("lid_gap_right", "lid_gap_left"), ("gaze_yaw", "gaze_pitch"))
+PAINTED = 0.18
+"""Share of pictures that are made to look painted."""
 ARRAYS = ("rgb", "alpha", "labels", "flow", "visible", "pose", "place", "gaze", "landmarks", "points", "offsets")
 
 
@@ -40,6 +46,27 @@ class Shard:
 
     def __len__(self) -> int:
         return len(self.arrays["rgb"])
+
+    @property
+    def frames(self) -> int:
+        """Pictures of each scene."""
+        return int(self.arrays["rgb"].shape[1])
+
+    @cached_property
+    def values(self) -> Floats:
+        """(scenes, frames, E) expression values."""
+        return measure(np.asarray(self["offsets"], np.float32), np.asarray(self["gaze"], np.float32))
+
+    @cached_property
+    def interest(self) -> NDArray[np.float64]:
+        """(scenes * frames,) how often a frame should be drawn beside others: the cumulated sum of 1 to 3.4."""
+        return np.cumsum(interest(self.values.reshape(-1, self.values.shape[-1])), dtype=np.float64)
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, int]:
+        """A scene and a frame, those of interest more often."""
+        place = int(np.searchsorted(self.interest, rng.uniform(0, self.interest[-1]), "right"))
+        scene, frame = divmod(min(place, len(self.interest) - 1), self.frames)
+        return scene, frame
 
 
 class Shards:
@@ -72,10 +99,8 @@ class Labels:
     @classmethod
     def of(cls, shard: Shard, scene: int, frame: int) -> Labels:
         """Of one rendered frame."""
-        names = ("pose", "place", "gaze", "landmarks", "offsets")
-        read = {name: np.array(shard[name][scene, frame], np.float32) for name in names}
-        expression = measure(read["offsets"], read["gaze"])
-        return cls(read["pose"], read["place"], expression, read["landmarks"])
+        pose, place, marks = (np.array(shard[n][scene, frame], np.float32) for n in ("pose", "place", "landmarks"))
+        return cls(pose, place, shard.values[scene, frame], marks)
 
     def mirrored(self, order: NDArray[np.int64]) -> Labels:
         """Of the picture flipped left to right."""
@@ -93,6 +118,15 @@ class Labels:
         place = np.array([*(turn @ (self.place[:2] - centre) * zoom), self.place[2] + np.log(zoom)], np.float32)
         landmarks = ((self.landmarks - centre) @ turn.T * zoom).astype(np.float32)
         return Labels(np.asarray(pose, np.float32), place, self.expression, landmarks)
+
+
+def interest(values: Floats) -> Floats:
+    """Of expression values (n, E): 1, and 0.8 more for each of shut eyes, a clear glance, an open mouth."""
+    lids, gaze = (values[:, [NAMES.index(n) for n in pair]] for pair in PAIRED)
+    shut = np.clip(-lids.mean(1) / 0.8, 0, 1)
+    glance = np.clip(np.linalg.norm(gaze, axis=1) / 0.35, 0, 1)
+    gape = np.clip(values[:, NAMES.index("lip_gap")] / 1.5, 0, 1)
+    return np.asarray(1 + 0.8 * (shut + glance + gape), np.float32)
 
 
 def turn_matrix(angle: float) -> Floats:
@@ -113,26 +147,37 @@ def cut(picture: Picture, centre: Floats, zoom: float, angle: float, size: int, 
 
 
 def disturb(picture: Picture, rng: np.random.Generator) -> Picture:
-    """What cameras, codecs, painters and hands do to a picture: colour, blur, noise, JPEG, brush, occlusion."""
-    out = picture
-    if rng.random() < 0.12:
-        size = int(rng.integers(1, 3)) * 2 + 1
-        out = cv2.medianBlur(out, size) if rng.random() < 0.6 else cv2.bilateralFilter(out, 7, 40, 5)
-    if rng.random() < 0.2:
-        out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.4, 1.6)))
-    if rng.random() < 0.15:
-        small = float(rng.uniform(0.35, 0.8))
-        shrunk = cv2.resize(out, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
-        out = cv2.resize(shrunk, out.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    """What painters, hands, cameras and codecs do to a picture: `style`, then `film`."""
+    return film(style(picture, rng), rng)
+
+
+def style(picture: Picture, rng: np.random.Generator) -> Picture:
+    """What all frames of a clip have in common: brush and canvas, colour, something in front."""
+    out, chance = picture, rng.random()
+    if chance < PAINTED:
+        out = np.asarray(paint(out[None], rng)[0], np.uint8)
+    elif chance < PAINTED + 0.06:
+        out = np.asarray(cv2.medianBlur(out, int(rng.integers(1, 3)) * 2 + 1), np.uint8)
     out = recolour(out, rng)
-    if rng.random() < 0.3:
-        noise = rng.normal(0, rng.uniform(2, 14), (*out.shape[:2], 3 if rng.random() < 0.5 else 1))
-        out = np.clip(out + noise, 0, 255).astype(np.uint8)
-    if rng.random() < 0.12:
-        out = cv2.imdecode(cv2.imencode(".jpg", out, (cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))))[1], 1)
+    return occlude(out, rng) if rng.random() < 0.15 else out
+
+
+def film(picture: Picture, rng: np.random.Generator) -> Picture:
+    """What each frame has for itself: blur, loss of resolution, noise, JPEG."""
+    out, finest = picture, picture.shape[0] / 144
+    if rng.random() < 0.2:
+        out = np.asarray(cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.4, 1.6)) * finest), np.uint8)
     if rng.random() < 0.15:
-        out = occlude(out, rng)
-    return np.asarray(out, np.uint8)
+        small = float(rng.uniform(0.35, 0.8)) / finest
+        shrunk = cv2.resize(out, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
+        out = np.asarray(cv2.resize(shrunk, out.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    if rng.random() < 0.3:
+        noise = rng.standard_normal((*out.shape[:2], 3 if rng.random() < 0.5 else 1), np.float32)
+        out = np.clip(out + noise * np.float32(rng.uniform(2, 14)), 0, 255).astype(np.uint8)
+    if rng.random() < 0.12:
+        coded = cv2.imencode(".jpg", out, (cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))))[1]
+        out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return out
 
 
 def recolour(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -172,62 +217,19 @@ class Samples(IterableDataset[dict[str, torch.Tensor]]):
         for count in itertools.count():
             if count % 50 == 0:
                 shards = self.shards.refresh(self.plain)
-            samples = [self.sample(shards, rng) for _ in range(self.batch)]
+            samples = self.draw(shards, rng)
             yield {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
 
-    def sample(self, shards: list[Shard], rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+    def draw(self, shards: list[Shard], rng: np.random.Generator) -> list[Sample]:
+        """The samples of one batch."""
+        return [self.sample(shards, rng) for _ in range(self.batch)]
+
+    def sample(self, shards: list[Shard], rng: np.random.Generator) -> Sample:
         """One sample, arrays by name."""
         raise NotImplementedError
 
 
 def any_of(shards: list[Shard], rng: np.random.Generator) -> Shard:
-    """One of them."""
-    return shards[int(rng.integers(len(shards)))]
-
-
-class MotionSamples(Samples):
-    """Disturbed 144 px crops with their labels; every eighth holds no face in its place."""
-
-    def __init__(
-        self, shards: Shards, order: NDArray[np.int64], size: int, batch: int, seed: int, plain: bool = False
-    ) -> None:
-        super().__init__(shards, batch, seed, plain)
-        self.order, self.size = order, size
-
-    def sample(self, shards: list[Shard], rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
-        """One crop: ``image`` (3, s, s) uint8, labels, ``present`` 1 or 0."""
-        shard = any_of(shards, rng)
-        scene, frame = int(rng.integers(len(shard))), int(rng.integers(3))
-        picture = np.asarray(shard["rgb"][scene, frame], np.uint8)
-        labels = Labels.of(shard, scene, frame)
-        if rng.random() < 0.5:
-            picture, labels = np.ascontiguousarray(picture[:, ::-1]), labels.mirrored(self.order)
-        present = self.plain or rng.random() > 0.12
-        angle = float(rng.normal(0, 0.13))
-        zoom = FRAME_CM / MOTION_CM * float(np.exp(rng.normal(0, 0.09)))
-        centre = rng.normal(0, 0.07, 2).astype(np.float32)
-        if not present:
-            zoom, centre, angle = self.miss(rng)
-        picture = cut(picture, centre, zoom, angle, self.size, cv2.BORDER_REFLECT_101)
-        labels = labels.cropped(centre, zoom, angle)
-        if not self.plain:
-            picture = disturb(picture, rng)
-        return {
-            "image": np.ascontiguousarray(picture.transpose(2, 0, 1)),
-            "pose": labels.pose,
-            "place": labels.place,
-            "expression": labels.expression,
-            "landmarks": labels.landmarks,
-            "present": np.float32(present),
-        }
-
-    @staticmethod
-    def miss(rng: np.random.Generator) -> tuple[float, Floats, float]:
-        """A crop beside the face, much too close, or upside down."""
-        kind = rng.integers(3)
-        if kind == 0:
-            direction = rng.normal(size=2)
-            return 3.0, (direction / np.linalg.norm(direction) * 0.8).astype(np.float32), 0.0
-        if kind == 1:
-            return float(rng.uniform(5, 9)), rng.uniform(-0.5, 0.5, 2).astype(np.float32), 0.0
-        return 1.25, rng.normal(0, 0.1, 2).astype(np.float32), float(np.pi + rng.normal(0, 0.5))
+    """One of them, a large one more often: every picture has the same chance."""
+    sizes = np.cumsum([len(shard) * shard.frames for shard in shards])
+    return shards[int(np.searchsorted(sizes, rng.integers(sizes[-1]), "right"))]

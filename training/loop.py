@@ -45,7 +45,8 @@ class Run:
         else:
             if self.start is not None:
                 changed = warm_start(self.start, self.modules)
-                self.console.print(f"begun with {self.start}; new or grown: {', '.join(changed) or 'nothing'}")
+                parts = sorted({".".join(key.split(".")[:2]) for key in changed})
+                self.console.print(f"begun with {self.start}; new or grown: {', '.join(parts) or 'nothing'}")
             self.averaged = {k: v.detach().clone() for k, v in self.state().items()}
 
     def state(self) -> dict[str, Tensor]:
@@ -99,7 +100,7 @@ class Run:
               beside: Sequence[Run] = ()) -> None:  # fmt: skip
         """Until ``steps`` or ``minutes`` are over, or Ctrl-C; always leaves a checkpoint.
 
-        ``beside``: runs that ``losses`` itself updates (a discriminator); their checkpoints are written with this one's.
+        ``beside``: runs that ``losses`` itself updates (a discriminator); they are saved with this one.
         """
         begun = saved = validated = printed = time.monotonic()
         seen = 0

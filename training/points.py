@@ -47,8 +47,6 @@ MEASURES: dict[str, tuple[tuple[tuple[int, ...], int, float], ...]] = {
     "nostril_left": (((35,), Y, 1.0),),
 }
 
-
-
 PIVOT = np.array([0, -10, -2], np.float32)
 """Where the renderer turns the head on the neck, cm."""
 
@@ -96,7 +94,7 @@ def fit_spread(points: Floats, landmarks: int, sigma: float = 2.2) -> Floats:
 def mirror_landmarks(mean: Floats) -> NDArray[np.int64]:
     """Which landmark (L, 3 on the mean head) takes the place of which when the picture is mirrored."""
     flipped = mean * np.array([-1, 1, 1], np.float32)
-    order = np.square(mean[:, None] - flipped[None]).sum(-1).argmin(0)
+    order = np.asarray(np.square(mean[:, None] - flipped[None]).sum(-1).argmin(0), np.int64)
     order[:68] = MULTI_PIE_MIRROR
     return order
 

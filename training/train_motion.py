@@ -9,84 +9,40 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mien_export.networks.studio import StudioSizes
 from mien_export.networks.studio_motion import MOTION_SIZE, Motion
-from training.data import MotionSamples, Shards
+from training.data import Shards
 from training.loop import Run, restore
+from training.motion_checks import validate
+from training.motion_losses import motion_losses
+from training.motion_samples import MotionSamples
 from training.points import NAMES, PointArrays, mirror_landmarks
 
-LID_GAPS = ((37, 41), (38, 40), (43, 47), (44, 46))
-LIP_GAPS = ((61, 67), (62, 66), (63, 65))
+CHECKED = 6
+"""Batches of each validation."""
 
 
-def landmark_weights(count: int) -> Tensor:
-    """(L,): lids, irises and inner lips matter more than their few pixels, the contour less."""
-    weights = torch.ones(count)
-    weights[:17] = 0.5
-    weights[36:48] = 3.0
-    weights[60:68] = 2.0
-    weights[68:80] = 2.5
-    weights[80:88] = 1.5
-    weights[-2:] = 2.0
-    return weights / weights.mean()
-
-
-def gaps(landmarks: Tensor) -> Tensor:
-    """Heights of the eye and mouth openings (N, 7): what a blink or a word is, apart from where the face is."""
-    first, second = zip(*(LID_GAPS + LIP_GAPS), strict=True)
-    return (landmarks[:, list(first)] - landmarks[:, list(second)]).norm(dim=-1)
-
-
-def motion_losses(network: Motion, batch: dict[str, Tensor], deviation: Tensor) -> dict[str, Tensor]:
-    """Weighted L1 losses; crops without a face teach the confidence alone."""
-    image = batch["image"].float().div(255).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
-        out = network(image)
-    here = batch["present"]
-    share = here / here.sum()
-    weights = landmark_weights(out.landmarks.shape[1])
-
-    def mean(error: Tensor) -> Tensor:
-        return (error.flatten(1).mean(1) * share).sum()
-
-    distance = (out.landmarks - batch["landmarks"]).norm(dim=-1)
-    return {
-        "landmarks": 20 * mean(distance * weights),
-        "gaps": 20 * mean((gaps(out.landmarks) - gaps(batch["landmarks"])).abs()),
-        "pose": 5 * mean((out.pose - batch["pose"]).abs()),
-        "place": 5 * mean((out.place - batch["place"]).abs()),
-        "expression": 0.7 * mean((out.expression - batch["expression"]).abs() / deviation),
-        "confidence": 0.3 * torch.nn.functional.binary_cross_entropy_with_logits(out.confidence[:, 0], here),
-    }
-
-
-@torch.no_grad()
-def validate(network: Motion, batches: list[dict[str, Tensor]]) -> str:
-    """Held-out, undisturbed: landmark error in px of 128 and correlations."""
-    network.eval()
-    outs, errors = [], []
-    for batch in batches:
-        out = network(batch["image"].float().div(255))
-        errors.append((out.landmarks - batch["landmarks"]).norm(dim=-1))
-        outs.append(torch.cat([out.pose, out.place, out.expression], 1))
-    found = torch.cat(outs).numpy()
-    truth = np.concatenate([torch.cat([b["pose"], b["place"], b["expression"]], 1).numpy() for b in batches])
-    names = ("yaw", "pitch", "roll", "x", "y", "scale", *NAMES)
-    values = [f"{n} {np.corrcoef(found[:, i], truth[:, i])[0, 1]:.2f}" for i, n in enumerate(names)]
-    error = torch.cat(errors)
-    return f"landmarks {error.mean() * 64:.2f} px of 128, lids {error[:, 36:48].mean() * 64:.2f}; " + ", ".join(values)
+def plain_batches(shards: Shards, order: NDArray[np.int64], batch: int) -> list[dict[str, Tensor]]:
+    """The same undisturbed crops of held-out shards each time; none where there are no shards."""
+    if not shards.refresh(validation=True):
+        return []
+    samples = iter(MotionSamples(shards, order, MOTION_SIZE, batch, 7, plain=True))
+    return [next(samples) for _ in range(CHECKED)]
 
 
 def main(
     data: Annotated[Path, typer.Argument(help="folder of shards from training.make_data")],
     runs: Annotated[Path, typer.Argument(help="folder for checkpoints; holds points.npz")],
+    warm: Annotated[Path | None, typer.Option(help="begin with motion.pt of this folder where none is in RUNS")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="more shards to check on, never trained on")] = None,
     minutes: float = 45.0,
     steps: int = 20000,
     batch: int = 64,
-    rate: float = 1.5e-3,
+    rate: float = 1.2e-3,
     threads: int = 1,
     workers: int = 1,
     seed: int = 1,
@@ -98,21 +54,30 @@ def main(
     sizes = StudioSizes(arrays.spread.shape[1], len(arrays.points), len(NAMES))
     order = mirror_landmarks(arrays.points[: sizes.landmarks])
     network = Motion(sizes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = Run(runs / "motion.pt", {"motion": network}, rate, steps)
+    start = None if warm is None else warm / "motion.pt"
+    run = Run(runs / "motion.pt", {"motion": network}, rate, steps, start=start)
     shards = Shards(data)
-    held_out = iter(MotionSamples(shards, order, MOTION_SIZE, batch, 7, plain=True))
-    checks = [next(held_out) for _ in range(6)]
+    checks = {"here": plain_batches(shards, order, batch)}
+    if held_out is not None:
+        checks["held out"] = plain_batches(Shards(held_out, held_out=1000), order, batch)
     deviation = torch.from_numpy(arrays.deviation).clamp(min=0.02)
-    loader = DataLoader(
-        MotionSamples(shards, order, MOTION_SIZE, batch, seed + run.step), batch_size=None, num_workers=workers
-    )
+    samples = MotionSamples(shards, order, MOTION_SIZE, batch, seed + run.step)
+    loader = DataLoader(samples, batch_size=None, num_workers=workers)
+
+    def losses(one: dict[str, Tensor]) -> dict[str, Tensor]:
+        network.train()
+        image = one["image"].float().div(255).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = network(image)
+        return motion_losses(out, one, deviation)
 
     def check() -> str:
         judged = copy.deepcopy(network)
         restore({"motion": judged}, run.averaged)
-        return validate(judged, checks)
+        lines = [f"{name}: {validate(judged, batches, deviation)}" for name, batches in checks.items() if batches]
+        return "\n  ".join(lines)
 
-    run.train(iter(loader), lambda b: motion_losses(network, b, deviation), minutes, check)
+    run.train(iter(loader), losses, minutes, check)
 
 
 if __name__ == "__main__":
