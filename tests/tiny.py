@@ -66,6 +66,40 @@ def conv_model(channels: int = 4, side: int = 16) -> bytes:
     return serialized(graph)
 
 
+def precision_model(kind: int) -> bytes:
+    """`conv_model` computed in another type; what goes in and out stays float32."""
+    model = onnx.load_from_string(conv_model())
+    graph = model.graph
+    weight = numpy_helper.to_array(graph.initializer[0])
+    low = numpy_helper.to_array(helper.make_tensor("weight", kind, weight.shape, weight.ravel().tolist()))
+    graph.initializer[0].CopyFrom(numpy_helper.from_array(low, "weight"))  # as bytes, which every runtime reads
+    graph.node[0].input[0], graph.node[1].output[0] = "low", "low_features"
+    graph.node.insert(0, helper.make_node("Cast", ["image"], ["low"], to=kind))
+    graph.node.append(helper.make_node("Cast", ["low_features"], ["features"], to=TensorProto.FLOAT))
+    model.opset_import[0].version = 22  # from which a convolution takes bfloat16
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def int8_model(kind: int = TensorProto.INT8) -> bytes:
+    """`conv_model` with its picture and weight rounded to integers and back."""
+    model = onnx.load_from_string(conv_model())
+    graph = model.graph
+    graph.initializer.extend(
+        (helper.make_tensor("step", TensorProto.FLOAT, [], [0.1]), helper.make_tensor("zero", kind, [], [0]))
+    )
+    for place, name in enumerate(("image", "weight")):
+        graph.node[0].input[place] = f"{name}_back"
+    for name in ("image", "weight"):
+        graph.node.insert(0, helper.make_node("DequantizeLinear", [f"{name}_low", "step", "zero"], [f"{name}_back"]))
+        graph.node.insert(0, helper.make_node("QuantizeLinear", [name, "step", "zero"], [f"{name}_low"]))
+    model.opset_import[0].version = 21  # from which there are four bits
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
 def idle_model() -> bytes:
     """The convolution of `conv_model`, plus a zero that a runtime may drop -> ``sum`` (1, 4, 16, 16)."""
     model = onnx.load_from_string(conv_model())

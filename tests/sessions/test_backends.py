@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from mien.errors import DeviceError, MissingDependency, SessionError
@@ -99,6 +100,19 @@ def test_a_failure_while_running_is_a_session_error() -> None:
 def test_an_unreadable_network_is_a_session_error(backend: str, model: bytes) -> None:
     with pytest.raises(SessionError, match="cannot read the network"):
         open_session(model, backend)
+
+
+def test_a_precision_that_the_cpu_does_not_have_is_a_session_error() -> None:
+    with pytest.raises(SessionError, match=r"cannot read the network: .*NOT_IMPLEMENTED.*Conv"):
+        open_session(tiny.precision_model(onnx.TensorProto.BFLOAT16))
+
+
+@every_backend
+@pytest.mark.parametrize("model", [tiny.precision_model(onnx.TensorProto.FLOAT16), tiny.int8_model()])
+def test_half_and_eight_bits_run_on_the_cpu(backend: str, model: bytes) -> None:
+    fed = {"image": np.ones((1, 3, 16, 16), np.float32)}
+    exact = open_session(tiny.conv_model(), backend).run(fed)["features"]
+    assert open_session(model, backend).run(fed)["features"] == pytest.approx(exact, rel=2e-3)
 
 
 @every_backend

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mien.errors import DeviceError
-from mien.sessions.nvidia import LIBRARIES, Gpu, find_driver, find_library
+from mien.sessions.nvidia import LIBRARIES, Gpu, find_driver, find_library, memory_info
 
 
 class LibCuda:
@@ -45,6 +45,41 @@ class LibCuda:
         return 0
 
 
+class LibCudaMemory(LibCuda):
+    """The same with a context. ``refuses``: the call that fails; ``held``: contexts retained and not released."""
+
+    def __init__(self, refuses: str = "") -> None:
+        super().__init__(start=int(refuses == "cuInit"))
+        self.refuses, self.held, self.current = refuses, 0, 0
+
+    def cuDevicePrimaryCtxRetain(self, context: Any, device: Any) -> int:  # noqa: N802
+        self.held += self.refuses != "retain"
+        return int(self.refuses == "retain")
+
+    def cuDevicePrimaryCtxRelease_v2(self, device: Any) -> int:  # noqa: N802
+        self.held -= 1
+        return 0
+
+    def cuCtxPushCurrent_v2(self, context: Any) -> int:  # noqa: N802
+        self.current += self.refuses != "push"
+        return int(self.refuses == "push")
+
+    def cuCtxPopCurrent_v2(self, context: Any) -> int:  # noqa: N802
+        self.current -= 1
+        return 0
+
+    def cuMemGetInfo_v2(self, free: Any, total: Any) -> int:  # noqa: N802
+        free._obj.value, total._obj.value = 5 << 30, 24 << 30
+        return 2 * (self.refuses == "info")
+
+
+@pytest.mark.parametrize("refuses", ["", "cuInit", "retain", "push", "info"])
+def test_the_free_memory_is_told_and_the_context_let_go(refuses: str) -> None:
+    library = LibCudaMemory(refuses)
+    assert memory_info(0, lambda name: library) == (None if refuses else (5 << 30, 24 << 30))
+    assert (library.held, library.current) == (0, 0)
+
+
 def test_a_driver_tells_its_cuda_and_its_gpus() -> None:
     driver = find_driver(lambda name: LibCuda(gpus=2))
     assert driver.cuda == 13000 and str(driver).endswith("CUDA 13.0")
@@ -70,6 +105,7 @@ def test_no_driver_is_a_device_error_with_the_loader_s_words() -> None:
     with pytest.raises(DeviceError, match=r"no NVIDIA driver: libcuda\.so\.1: cannot open.*Install"):
         find_driver(absent)
     assert all(find_library(library, absent) is None for library in LIBRARIES)
+    assert memory_info(0, absent) is None
 
 
 def test_a_library_tells_where_it_is_and_its_version() -> None:

@@ -185,3 +185,57 @@ def test_the_borders_of_a_network_are_read_without_running_it() -> None:
     assert (inputs, outputs) == (session.inputs, session.outputs)
     with pytest.raises(SessionError, match="cannot read the network"):
         model_specs(b"no network")
+
+
+BFC = (
+    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. Name:'c' "
+    "Status Message: bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 33554432"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "room", "told"),
+    [
+        (BFC, (1000, 24_000), r"'?cuda:1 is out of memory: 33,554,432 bytes are needed, 1,000 of 24,000 are free"),
+        (BFC, None, "33,554,432 bytes are needed, and the driver does not tell how many are free"),
+        ("CUDA failure 2: out of memory ; GPU=1", (1000, 24_000), "out of memory: 1,000 of 24,000 are free"),
+    ],
+)
+def test_no_room_on_the_gpu_is_a_device_error_and_the_session_runs_on(
+    words: str, room: tuple[int, int] | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Gpu(monkeypatch)
+    monkeypatch.setattr("mien.sessions.ort.memory_info", lambda number: room)
+    session = OrtSession(tiny.scale_model(), "cuda:1")
+
+    def full(*given: object) -> None:
+        raise RuntimeError(words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session._session, "run", full)
+        patch.setattr(session._session, "run_with_iobinding", full)
+        with pytest.raises(DeviceError, match=told):
+            session.run({"image": image(1, 2.0)})
+        with pytest.raises(DeviceError, match=told):
+            session.run_device({"image": placed(image(1, 2.0))})
+    assert np.all(session.run({"image": image(1, 2.0)})["scaled"] == 4)
+
+
+def test_no_room_for_the_weights_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object, **more: object) -> None:
+        raise RuntimeError(BFC)
+
+    monkeypatch.setattr("mien.sessions.ort.available_providers", lambda: ("CUDAExecutionProvider",))
+    monkeypatch.setattr("mien.sessions.ort.ort.InferenceSession", full)
+    monkeypatch.setattr("mien.sessions.ort.memory_info", lambda number: (0, 24_000))
+    with pytest.raises(DeviceError, match="33,554,432 bytes are needed, 0 of 24,000 are free"):
+        OrtSession(tiny.scale_model(), "cuda")
+
+
+def test_no_room_in_the_host_s_memory_is_no_matter_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object, **more: object) -> None:
+        raise RuntimeError(BFC)
+
+    monkeypatch.setattr("mien.sessions.ort.ort.InferenceSession", full)
+    with pytest.raises(SessionError, match="cannot read the network"):
+        OrtSession(tiny.scale_model())

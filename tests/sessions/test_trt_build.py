@@ -31,7 +31,7 @@ from mien.sessions.trt_build import (
 )
 from mien.sessions.trt_flavour import Flavour, load_flavour
 from mien.sessions.trt_progress import BuildStep
-from tests.tiny import conv_model, failing_model, scale_model, serialized, spec_of
+from tests.tiny import conv_model, failing_model, int8_model, precision_model, scale_model, serialized, spec_of
 
 pytest.importorskip("tensorrt_rtx", reason="mien[rtx] is not installed")
 
@@ -146,8 +146,36 @@ def test_a_network_whose_values_are_shapes_is_refused_in_words() -> None:
 
 def test_a_workspace_that_is_too_small_is_told_in_the_builders_words() -> None:
     network = described(STUDIO.model("detector"), STUDIO.network("detector"))
-    with pytest.raises(EngineBuildError, match="cannot build the network: .*workspace"):
+    with pytest.raises(EngineBuildError, match="cannot build the network for compute capability 89: .*workspace"):
         build_plan(network, (), ADA, BuildOptions(workspace=1000))
+
+
+@pytest.mark.parametrize(
+    ("kind", "capability", "fits"),
+    [
+        (TensorProto.FLOAT16, 75, True),
+        (TensorProto.BFLOAT16, 75, False),
+        (TensorProto.BFLOAT16, 80, True),
+    ],
+)
+def test_a_precision_that_the_target_does_not_have_is_told(kind: int, capability: int, fits: bool) -> None:
+    network = replace(tiny(conv_model()), model=precision_model(kind))
+    if fits:
+        assert built(network, target=Target("rtx", capability))
+        return
+    with pytest.raises(EngineBuildError, match=f"for compute capability {capability}: .*datatypes: b16"):
+        built(network, target=Target("rtx", capability))
+
+
+@pytest.mark.parametrize("capability", [75, 89])
+def test_eight_bits_build_for_every_target(capability: int) -> None:
+    assert built(replace(tiny(conv_model()), model=int8_model()), target=Target("rtx", capability))
+
+
+def test_four_bits_are_told_in_the_builder_s_words() -> None:
+    network = replace(tiny(conv_model()), model=int8_model(TensorProto.INT4))
+    with pytest.raises(EngineBuildError, match="for compute capability 75: .*datatypes: int4"):
+        built(network, target=Target("rtx", 75))
 
 
 @pytest.mark.parametrize("wrong", [{"level": -1}, {"level": 6}, {"workspace": 0}])

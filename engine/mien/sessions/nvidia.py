@@ -92,6 +92,27 @@ def find_driver(load: Load = ctypes.CDLL) -> Driver:
     return Driver(driver_release(), known.value, tuple(_gpu(library, number) for number in range(count.value)))
 
 
+def memory_info(number: int, load: Load = ctypes.CDLL) -> tuple[int, int] | None:
+    """The free bytes of a GPU's memory and all of them; None where the driver does not tell."""
+    try:
+        library = load("libcuda.so.1")
+    except OSError:
+        return None
+    device, context, free, total = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
+    if library.cuInit(0) or library.cuDeviceGet(ctypes.byref(device), number):
+        return None
+    if library.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
+        return None
+    try:
+        if library.cuCtxPushCurrent_v2(context):
+            return None
+        failed = library.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+        library.cuCtxPopCurrent_v2(ctypes.byref(context))
+    finally:
+        library.cuDevicePrimaryCtxRelease_v2(device)
+    return None if failed else (free.value, total.value)
+
+
 def find_library(library: Library, load: Load = ctypes.CDLL) -> tuple[str, int] | None:
     """Where a library is (among NVIDIA's Python packages, or just its name) and its version; None without it."""
     for place in (*_packaged(library.file), library.file):

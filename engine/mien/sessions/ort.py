@@ -5,6 +5,7 @@ Not executed yet: the CUDA provider. Runs on addresses (`OrtSession.run_device`)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from io import StringIO
@@ -19,12 +20,18 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore
 from mien.errors import DeviceError, SessionError
 from mien.sessions.base import Array, NodePlace, SessionInfo, TensorSpec, check_tensors, choose_threads, closed
 from mien.sessions.cuda import INSTALL_DRIVER
-from mien.sessions.device_tensor import DeviceTensor, check_device_tensors
+from mien.sessions.device_tensor import DeviceTensor, Queue, check_device_tensors
+from mien.sessions.nvidia import memory_info
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 # Both packages are `import onnxruntime`: the one for the CPU has to go first.
 INSTALL_CUDA = "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
+
+OUT_OF_MEMORY = re.compile(
+    r"Failed to allocate memory for requested buffer of size (\d+)|out of memory|(?:CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
+)
+"""How ONNX Runtime tells that a GPU has no room, with the bytes where it knows them."""
 
 MOST_GRAPHS = 4
 """CUDA graphs that a session captures; runs with further shapes or addresses queue their kernels one by one."""
@@ -56,8 +63,8 @@ class OrtSession:
     """An ONNX model, as a file or as its bytes, on "cpu", "cuda" or "cuda:N".
 
     Threads wait without spinning, so that two networks, or two programs, do not take each other's cores. On a GPU:
-    ``stream`` is a CUDA stream's handle to queue all work on; with ``graphs``, `run_device` captures a CUDA graph for
-    each set of shapes and addresses.
+    ``stream`` is a stream, or a CUDA stream's handle, to queue all work on: sessions that share one can hand tensors on
+    without waiting. With ``graphs``, `run_device` captures a CUDA graph for each set of shapes and addresses.
 
     Raises DeviceError where the device's provider is not there or does not start (nothing falls back), SessionError for
     a model that cannot be read.
@@ -69,7 +76,7 @@ class OrtSession:
         device: str = "cpu",
         threads: int | None = None,
         *,
-        stream: int | None = None,
+        stream: Queue | int | None = None,
         graphs: bool = False,
     ) -> None:
         kind, number = split_device(device)
@@ -77,7 +84,9 @@ class OrtSession:
             raise DeviceError(f"Requested device was: {device!r}, but streams and CUDA graphs are for: cuda, cuda:N.")
         provider = PROVIDERS[kind]
         count = choose_threads(threads)
-        settings = cuda_settings(number, stream, graphs) if kind == "cuda" else {}
+        self._queue: Queue | None = None if isinstance(stream, int) else stream
+        handle = stream if stream is None or isinstance(stream, int) else stream.handle
+        settings = cuda_settings(number, handle, graphs) if kind == "cuda" else {}
         self._session: ort.InferenceSession | None = _load(read_model(model), device, provider, settings, count)
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
@@ -98,7 +107,7 @@ class OrtSession:
         try:
             results = self._session.run(self._names, feeds, options)
         except ORT_ERRORS as error:
-            raise SessionError(f"ONNX Runtime failed while running the network: {error}") from error
+            raise _failure("failed while running the network", error, self._place) from error
         return dict(zip(self._names, results, strict=True))
 
     def run_device(
@@ -131,12 +140,18 @@ class OrtSession:
             self._session.run_with_iobinding(binding, _run_options(settings) if settings else None)
             values = dict(zip(self._names, binding.get_outputs(), strict=True))
         except ORT_ERRORS as error:
-            raise SessionError(f"ONNX Runtime failed while running the network: {error}") from error
-        return {name: given.get(name) or _device_tensor(value) for name, value in values.items()}
+            raise _failure("failed while running the network", error, self._place) from error
+        return {name: given.get(name) or self._tensor(value) for name, value in values.items()}
 
     def close(self) -> None:
         """See `Session.close`."""
         self._session = None
+
+    def _tensor(self, value: ort.OrtValue) -> DeviceTensor:
+        dtype, shape = DTYPES[value.data_type()], tuple(value.shape())
+        kind, number = self._place
+        device = f"cuda:{number}" if kind == "cuda" else kind
+        return DeviceTensor(value.data_ptr(), dtype, shape, value, device=device, queue=self._queue)
 
     def _graph_setting(self, feeds: Mapping[str, DeviceTensor], given: Mapping[str, DeviceTensor]) -> dict[str, str]:
         """Which graph this run captures or launches: one for each set of shapes and addresses."""
@@ -243,7 +258,23 @@ def _created(
     try:
         return ort.InferenceSession(model, options, providers=[(provider, dict(settings))])
     except ORT_ERRORS as error:
-        raise SessionError(f"ONNX Runtime cannot read the network: {error}") from error
+        place = ("cuda", int(settings["device_id"])) if "device_id" in settings else ("cpu", 0)
+        raise _failure("cannot read the network", error, place) from error
+
+
+def _failure(what: str, error: Exception, place: tuple[str, int]) -> SessionError | DeviceError:
+    """DeviceError where a GPU had no room; the session can be used on."""
+    kind, number = place
+    short = OUT_OF_MEMORY.search(str(error)) if kind == "cuda" else None
+    if short is None:
+        return SessionError(f"ONNX Runtime {what}: {error}")
+    needed = f"{int(short[1]):,} bytes are needed, " if short[1] else ""
+    room = memory_info(number)
+    free = f"{room[0]:,} of {room[1]:,} are free" if room else "and the driver does not tell how many are free"
+    return DeviceError(
+        f"The GPU cuda:{number} is out of memory: {needed}{free}. Close other programs on it, or use a smaller batch. "
+        f"ONNX Runtime {what}: {error}"
+    )
 
 
 def _run_options(settings: Mapping[str, str]) -> ort.RunOptions:
@@ -251,10 +282,6 @@ def _run_options(settings: Mapping[str, str]) -> ort.RunOptions:
     for name, value in settings.items():
         options.add_run_config_entry(name, value)
     return options
-
-
-def _device_tensor(value: ort.OrtValue) -> DeviceTensor:
-    return DeviceTensor(value.data_ptr(), DTYPES[value.data_type()], tuple(value.shape()), value)
 
 
 def _unavailable(device: str, provider: str, there: str) -> DeviceError:

@@ -153,7 +153,9 @@ def build_plan(
     if watch.error is not None:
         raise watch.error
     if plan is None:
-        raise EngineBuildError(f"{flavour.title} cannot build the network: {_joined(complaints)}")
+        asked = target.compute_capability
+        fits = "" if asked is None else f" for compute capability {asked}"
+        raise EngineBuildError(f"{flavour.title} cannot build the network{fits}: {_joined(complaints)}")
     _keep_timings(flavour, config, timings)
     return bytes(plan)
 
