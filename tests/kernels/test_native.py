@@ -30,7 +30,7 @@ def public_names(module: object) -> set[str]:
 
 
 @pytest.mark.usefixtures("native")
-@pytest.mark.parametrize("name", ["_cpu", "_emulator"])
+@pytest.mark.parametrize("name", ["_cpu", "_dlpack", "_emulator"])
 def test_the_stub_names_what_the_module_has(name: str) -> None:
     assert public_names(importlib.import_module(f"mien.{name}")) == stub_names(name)
 

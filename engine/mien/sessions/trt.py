@@ -233,8 +233,9 @@ class TrtSession:
             shape = prepared.outputs[spec.name]
             given = out.get(spec.name)
             if given is None:
-                given = DeviceTensor(0, spec.dtype, shape, self)
-                given = DeviceTensor(self._buffers[spec.name].reserve(given.bytes), spec.dtype, shape, self)
+                count = DeviceTensor(0, spec.dtype, shape).bytes
+                pointer = self._buffers[spec.name].reserve(count)
+                given = DeviceTensor(pointer, spec.dtype, shape, self, device=self.info.device, queue=self.stream)
             elif (given.dtype, given.shape) != (spec.dtype, shape):
                 raise SessionError(
                     f"The output {spec.name!r} is {spec.dtype} {shape}; there is room for {given.dtype} {given.shape}."
