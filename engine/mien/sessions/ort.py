@@ -153,12 +153,6 @@ class OrtSession:
         device = f"cuda:{number}" if kind == "cuda" else kind
         return DeviceTensor(value.data_ptr(), dtype, shape, value, device=device, queue=self._queue)
 
-    def _tensor(self, value: ort.OrtValue) -> DeviceTensor:
-        dtype, shape = DTYPES[value.data_type()], tuple(value.shape())
-        kind, number = self._place
-        device = f"cuda:{number}" if kind == "cuda" else kind
-        return DeviceTensor(value.data_ptr(), dtype, shape, value, device=device, queue=self._queue)
-
     def _graph_setting(self, feeds: Mapping[str, DeviceTensor], given: Mapping[str, DeviceTensor]) -> dict[str, str]:
         """Which graph this run captures or launches: one for each set of shapes and addresses."""
         if self._captured is None:
