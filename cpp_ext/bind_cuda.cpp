@@ -14,6 +14,7 @@
 #include <tuple>
 
 #include "bind_arrays.hpp"
+#include "fit.hpp"
 #include "graph.hpp"
 #include "keypoints.hpp"
 #include "volume.hpp"
@@ -99,22 +100,30 @@ void blend_faces(Address out, Address frame, int layout, Size frame_size, YuvNum
 
 template <class Out>
 void crop_typed(Address out, Size size, Address frame, const Format& format,
-                const std::vector<Affine<double>>& places, Address stream) {
+                const std::vector<Affine<double>>& places, bool black, Address stream) {
     const Crop<Out> job{at<Out>(out), grid(size), at<const std::uint8_t>(frame), format, places.data(),
-                        static_cast<int>(places.size())};
+                        static_cast<int>(places.size()), black};
     crop_cuda(job, stream_of(stream));
 }
 
 void crop(Address out, std::string out_type, Size size, Address frame, int layout, Size frame_size, YuvNumbers yuv,
-          Matrices to_frame, Address stream) {
+          Matrices to_frame, bool black, Address stream) {
     const auto places = affines(to_frame);
     const Format shown = format(layout, frame_size, yuv);
     if (out_type == "<f4")
-        crop_typed<float>(out, size, frame, shown, places, stream);
+        crop_typed<float>(out, size, frame, shown, places, black, stream);
     else if (out_type == "<f2")
-        crop_typed<__half>(out, size, frame, shown, places, stream);
+        crop_typed<__half>(out, size, frame, shown, places, black, stream);
     else
         unknown(out_type);
+}
+
+void fit(Address out, Size out_size, Address planes, Size size, Size fitted, int count, Address stream) {
+    launched(count);
+    const Fit job{at<float>(out), grid(out_size), at<const float>(planes), grid(size), grid(fitted), count};
+    if (job.fitted.width > job.in_grid.width || job.fitted.height > job.in_grid.height)
+        throw nb::value_error("planes are averaged down, never up");
+    fit_cuda(job, stream_of(stream));
 }
 
 void warp_blend(Address out, Address source, Size source_size, Address flow, Size flow_size, Address visible,
@@ -164,7 +173,8 @@ NB_MODULE(_cuda, m) {
           "patches"_a, "patch_type"_a, "masks"_a, "mask_type"_a, "one_mask"_a, "patch_size"_a,
           "to_patch"_a.noconvert(), "feather"_a, "stream"_a);
     m.def("crop", &crop, "out"_a, "out_type"_a, "size"_a, "frame"_a, "layout"_a, "frame_size"_a, "yuv"_a.noconvert(),
-          "to_frame"_a.noconvert(), "stream"_a);
+          "to_frame"_a.noconvert(), "black"_a, "stream"_a);
+    m.def("fit", &fit, "out"_a, "out_size"_a, "planes"_a, "size"_a, "fitted"_a, "count"_a, "stream"_a);
     m.def("warp_blend", &warp_blend, "out"_a, "source"_a, "source_size"_a, "flow"_a, "flow_size"_a, "visible"_a,
           "paint"_a, "mask"_a, "crop_size"_a, "to_crop"_a.noconvert(), "to_source"_a.noconvert(), "stream"_a,
           "shade"_a = nb::none(), "shade_size"_a = Size{1, 1});

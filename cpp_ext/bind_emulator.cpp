@@ -1,5 +1,6 @@
 // mien._emulator: what each thread of the CUDA kernels computes, one thread after the other on the CPU, for the tests.
 #include "bind_arrays.hpp"
+#include "fit.hpp"
 #include "keypoints.hpp"
 #include "volume.hpp"
 
@@ -23,12 +24,12 @@ void blend_faces(OutBuffer out, Buffer frame, int layout, YuvNumbers yuv, Patche
             step == 2 ? blend_quad(job, views, x, y) : blend_pixel(job, views, x, y);
 }
 
-void crop(Planes out, Buffer frame, int layout, YuvNumbers yuv, Matrices to_frame) {
+void crop(Planes out, Buffer frame, int layout, YuvNumbers yuv, Matrices to_frame, bool black) {
     const auto places = affines(to_frame);
     const Crop<float> job = crop_job(out, frame, layout, yuv, places);
     const long long size = 3LL * job.crop_grid.width * job.crop_grid.height;
     for (int i = 0; i < job.count; ++i) {
-        const CropView view = crop_view(crop_place(job.to_frame[i], job.crop_grid, job.format.grid));
+        const CropView view = crop_view(job.to_frame[i], job.crop_grid, job.format.grid, black);
         for (int y = 0; y < job.crop_grid.height; ++y)
             for (int x = 0; x < job.crop_grid.width; ++x)
                 crop_pixel(job.out + i * size, job.crop_grid, job.frame, job.format, view, x, y);
@@ -42,6 +43,13 @@ void warp_blend(Output out, Picture source, Planar<2> flow, Map<float> visible, 
     const WarpView view = warp_view(job);
     for (int y = view.bounds.y.first; y < view.bounds.y.last; ++y)
         for (int x = view.bounds.x.first; x < view.bounds.x.last; ++x) warp_blend_pixel(job, view, x, y);
+}
+
+void fit(Planes out, Array<const float, nb::shape<-1, 3, -1, -1>> planes, int height, int width) {
+    const Fit job{out.data(), grid(out, 2), planes.data(), grid(planes, 2), {width, height}, 3 * int(planes.shape(0))};
+    for (int plane = 0; plane < job.planes; ++plane)
+        for (int y = 0; y < job.out_grid.height; ++y)
+            for (int x = 0; x < job.out_grid.width; ++x) fit_pixel(job, plane, x, y);
 }
 
 template <class T, int Dimensions>
@@ -85,7 +93,8 @@ NB_MODULE(_emulator, m) {
     def_blend_faces<std::uint8_t, float>(m);
     def_blend_faces<float, float>(m);
     m.def("crop", &crop, "out"_a.noconvert(), "frame"_a.noconvert(), "layout"_a, "yuv"_a.noconvert(),
-          "to_frame"_a.noconvert());
+          "to_frame"_a.noconvert(), "black"_a = false);
+    m.def("fit", &fit, "out"_a.noconvert(), "planes"_a.noconvert(), "height"_a, "width"_a);
     m.def("place_keypoints", &place_keypoints, "out"_a.noconvert(), "canonical"_a.noconvert(), "angles"_a.noconvert(),
           "expression"_a.noconvert(), "scale"_a.noconvert(), "translation"_a.noconvert());
     m.def("sample_volume", &sample_volume, "out"_a.noconvert(), "volume"_a.noconvert(), "grid"_a.noconvert());

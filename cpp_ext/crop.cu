@@ -32,7 +32,7 @@ void crop_cuda(const Crop<Out>& job, void* stream) {
         const int count = std::min(kMostCrops, job.count - first);
         CropViews views{};
         for (int i = 0; i < count; ++i)
-            views.view[i] = crop_view(crop_place(job.to_frame[first + i], crop, job.format.grid));
+            views.view[i] = crop_view(job.to_frame[first + i], crop, job.format.grid, job.black);
         const dim3 block(32, 8), blocks((crop.width + 31) / 32, (crop.height + 7) / 8, count);
         crop_threads<<<blocks, block, 0, static_cast<cudaStream_t>(stream)>>>(job.out + first * size, crop, job.frame,
                                                                               job.format, views);

@@ -56,10 +56,23 @@ struct CropView {
     Affine<float> to_blocks;  // from the centre of the crop's first pixel
     int x, y, shrink;
     Grid blocks;
+    Affine<float> to_frame;
+    bool black;  // outside of the frame, where its edge is repeated otherwise
 };
 
-inline CropView crop_view(const CropPlace& place) {
-    return {from_pixel(place.to_blocks, 0, 0), place.x, place.y, place.shrink, place.blocks};
+inline CropView crop_view(const Affine<double>& to_frame, Grid crop, Grid frame, bool black) {
+    const CropPlace place = crop_place(to_frame, crop, frame);
+    return {from_pixel(place.to_blocks, 0, 0), place.x,  place.y, place.shrink, place.blocks,
+            from_pixel(to_frame, 0, 0),        black};
+}
+
+// How much of a pixel of the crop shows the frame: one that is half outside shows half of it.
+MIEN_INLINE float shown_share(const CropView& view, Grid frame, float x, float y) {
+    if (!view.black) return 1.0f;
+    const float at_x = view.to_frame.x(x, y), at_y = view.to_frame.y(x, y), step = static_cast<float>(view.shrink);
+    const float end_x = static_cast<float>(frame.width) - at_x, end_y = static_cast<float>(frame.height) - at_y;
+    return clamped((at_x < end_x ? at_x : end_x) / step + 0.5f, 1.0f) *
+           clamped((at_y < end_y ? at_y : end_y) / step + 0.5f, 1.0f);
 }
 
 struct Mean {
@@ -92,9 +105,10 @@ MIEN_INLINE void crop_pixel(Out* out, Grid crop, const std::uint8_t* frame, cons
     const Mean c = block_mean(frame, format, view, i, down), d = block_mean(frame, format, view, right, down);
     const long long plane = static_cast<long long>(crop.width) * crop.height;
     Out* at = out + static_cast<long long>(y) * crop.width + x;
-    at[0] = Out(bilinear(a.r, b.r, c.r, d.r, taps.fx, taps.fy) * (1.0f / 255.0f));
-    at[plane] = Out(bilinear(a.g, b.g, c.g, d.g, taps.fx, taps.fy) * (1.0f / 255.0f));
-    at[2 * plane] = Out(bilinear(a.b, b.b, c.b, d.b, taps.fx, taps.fy) * (1.0f / 255.0f));
+    const float unit = shown_share(view, format.grid, static_cast<float>(x), static_cast<float>(y)) * (1.0f / 255.0f);
+    at[0] = Out(bilinear(a.r, b.r, c.r, d.r, taps.fx, taps.fy) * unit);
+    at[plane] = Out(bilinear(a.g, b.g, c.g, d.g, taps.fx, taps.fy) * unit);
+    at[2 * plane] = Out(bilinear(a.b, b.b, c.b, d.b, taps.fx, taps.fy) * unit);
 }
 
 template <class Out>
@@ -105,6 +119,7 @@ struct Crop {
     Format format;
     const Affine<double>* to_frame;  // crop -> frame, count of them, on the host
     int count;
+    bool black = false;  // outside of the frame; the CUDA kernel's alone
 };
 
 void crop_cpu(const Crop<float>& job);

@@ -30,6 +30,7 @@ STACK = [
     {"doctor"},
     {"stream", "reenact", "editing"},
     {"faces"},
+    {"runners"},
     {"bundle"},
     {"sessions"},
     {"image", "kernels"},

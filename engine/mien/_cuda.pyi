@@ -34,6 +34,16 @@ def crop(
     frame_size: tuple[int, int],
     yuv: Floats,
     to_frame: Matrix,
+    black: bool,
+    stream: int,
+) -> None: ...
+def fit(
+    out: int,
+    out_size: tuple[int, int],
+    planes: int,
+    size: tuple[int, int],
+    fitted: tuple[int, int],
+    count: int,
     stream: int,
 ) -> None: ...
 def warp_blend(

@@ -1,6 +1,7 @@
 """What each thread of the CUDA kernels computes, one after the other on the CPU: for the tests, and slow.
 
-Signatures as in mien._cpu; up to 32 patches. The last two run on CUDA only; mien.kernels.device says what they do.
+Signatures as in mien._cpu; up to 32 patches. What mien._cpu lacks runs on CUDA only; mien.kernels.device says what it
+does.
 """
 
 from mien.kernels.protocol import Bytes, Floats, Matrix
@@ -15,7 +16,8 @@ def blend_faces(
     to_patch: Matrix,
     feather: float,
 ) -> None: ...
-def crop(out: Floats, frame: Bytes, layout: int, yuv: Floats, to_frame: Matrix) -> None: ...
+def crop(out: Floats, frame: Bytes, layout: int, yuv: Floats, to_frame: Matrix, black: bool = False) -> None: ...
+def fit(out: Floats, planes: Floats, height: int, width: int) -> None: ...
 def warp_blend(
     out: Bytes,
     source: Bytes,

@@ -137,6 +137,24 @@ def crop(image: Image, similarity: Similarity, size: int) -> Image:
     return _uint8(cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
+def shown(size: tuple[int, ...], similarity: Similarity, side: int) -> Floats | None:
+    """(side, side), how much of each pixel of a crop shows a picture of ``size`` (H, W); None where all of it does.
+
+    ``similarity`` as in `crop`, which repeats the picture's edge: a pixel half outside shows half of it.
+    """
+    ends = size[1], size[0]
+    corners = similarity.apply([(0, 0), (side, 0), (0, side), (side, side)])
+    if corners.min() >= 0 and (corners <= ends).all():
+        return None
+    inside = np.ones((side, side), np.float32)
+    grid = np.arange(side, dtype=np.float32) + 0.5
+    step = max(int(similarity.scale), 1)
+    for (along, down, start), end in zip(similarity.matrix.astype(np.float32), ends, strict=True):
+        at = along * grid + (down * grid + start)[:, None]
+        inside *= np.clip(np.minimum(at, end - at) / step + 0.5, 0, 1)
+    return inside
+
+
 def _shrunk_around(image: Image, similarity: Similarity, size: int, shrink: int) -> tuple[Image, tuple[int, int]]:
     """The part of the frame under the crop, averaged down ``shrink`` times, and its origin (x, y) in the frame."""
     corners = similarity.apply([(0, 0), (size, 0), (0, size), (size, size)])

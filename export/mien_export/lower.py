@@ -10,6 +10,7 @@ from typing import Literal
 from mien.bundle import Bundle, NetworkSpec, Parity, write_bundle
 from mien.sessions import Session, SessionInfo, TensorSpec
 from mien.sessions.base import Array
+from mien.sessions.cuda import Stream
 from mien_export.fidelity import Feeds, Fidelity, PrecisionError
 from mien_export.half_emulation import half_fidelity
 from mien_export.precision import overflowing, to_half
@@ -117,9 +118,16 @@ class Recording(Bundle):
         super().__init__(bundle.manifest, bundle.members, bundle.place)
         self.feeds: dict[str, list[Feeds]] = {}
 
-    def session(self, role: str, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> Session:
+    def session(
+        self,
+        role: str,
+        device: str = "cpu",
+        threads: int | None = None,
+        backend: str = "ort",
+        stream: Stream | None = None,
+    ) -> Session:
         """See `Bundle.session`."""
-        return _Recorder(super().session(role, device, threads, backend), self.feeds.setdefault(role, []))
+        return _Recorder(super().session(role, device, threads, backend, stream), self.feeds.setdefault(role, []))
 
 
 class _Recorder:

@@ -43,18 +43,27 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
     def noting(name: str) -> Any:
         return lambda *arguments: made.__setitem__(name, arguments)
 
-    names = ("crop", "blend_faces", "warp_blend", "sample_volume", "place_keypoints")
+    names = ("crop", "fit", "blend_faces", "warp_blend", "sample_volume", "place_keypoints")
     monkeypatch.setattr(device, "_cuda", lambda: SimpleNamespace(**{name: noting(name) for name in names}))
     return made
 
 
 def test_crop_is_asked_for(calls: dict[str, tuple[Any, ...]]) -> None:
     device.crop(Array(4 << 20, (1, 3, 8, 9), "<f2"), Array(1 << 20, (60, 40)), PLACE, stream=7, layout="nv12")
-    *plain, numbers, matrices, stream = calls["crop"]
+    *plain, numbers, matrices, black, stream = calls["crop"]
     assert plain == [4 << 20, "<f2", (8, 9), 1 << 20, 4, (40, 40)]
     assert numbers.dtype == np.float32
     assert np.array_equal(matrices, PLACE)
-    assert stream == 7
+    assert (black, stream) == (False, 7)
+
+
+def test_fit_is_asked_for(calls: dict[str, tuple[Any, ...]]) -> None:
+    planes, out = Array(2 << 20, (2, 3, 20, 20), "<f4"), Array(4 << 20, (2, 3, 11, 12), "<f4")
+    device.fit(out, planes, 10, stream=7)
+    assert calls["fit"] == (4 << 20, (11, 12), 2 << 20, (20, 20), (10, 10), 6, 7)
+    for side in (0, 12, 21):
+        with pytest.raises(ImageError, match="side has to be from 1"):
+            device.fit(out, planes, side, stream=7)
 
 
 @pytest.mark.parametrize("patches", [PATCHES, *PLANES])

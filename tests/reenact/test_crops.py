@@ -13,13 +13,21 @@ from numpy.typing import NDArray
 
 from mien.errors import InputError
 from mien.geometry import Similarity
+from mien.image import to_tensor
 from mien.reenact import crops
 from mien.reenact.crops import ANCHORS, DRIVING, SOURCE, Framing
+from mien.runners import HOST
 from tests.tiny_liveportrait import tracked_face
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 COUNTS = sorted(ANCHORS)
+
+
+def pasted(picture: Image, patch: Image, place: Similarity) -> Image:
+    """As a network's crop."""
+    shown: Image = crops.paste(HOST, picture, to_tensor(patch), place)
+    return shown
 
 
 def face_of(count: int, eyes: tuple[float, float] = (0, -30), mouth: tuple[float, float] = (0, 40)) -> Floats:
@@ -157,7 +165,7 @@ def test_pasting_is_the_public_codes_within_two_levels(angle: float, scale: floa
     theirs, size = (half.inverse() @ place @ half).matrix, (320, 240)
     mask = cv2.warpAffine(np.repeat(crops.paste_mask(128)[..., None], 3, 2), theirs, size).astype(np.float64) / 255
     expected = mask * cv2.warpAffine(patch, theirs, size) + (1 - mask) * picture
-    ours = crops.paste(picture, patch, place)
+    ours = pasted(picture, patch, place)
     difference = np.abs(ours - expected)
     assert difference.max() <= 6 and difference.mean() < 0.6  # OpenCV rounds places to 1/32 of a pixel, and truncates
 
@@ -169,7 +177,7 @@ def test_there_is_no_seam(angle: float, scale: float, x: float, y: float, offset
     assume(offset)
     picture = np.full((480, 640, 3), 128, np.uint8)
     place = Similarity.from_crop((x, y), 256 * scale, 256, angle)
-    out = crops.paste(picture, np.full((256, 256, 3), 128 + offset, np.uint8), place)[..., 0].astype(int) - 128
+    out = pasted(picture, np.full((256, 256, 3), 128 + offset, np.uint8), place)[..., 0].astype(int) - 128
     steepest = max(np.abs(np.diff(out, axis=axis)).max() for axis in (0, 1))
     assert steepest <= 1.1 * abs(offset) / (crops.RAMP * scale) + 2
     assert (out * np.sign(offset)).min() >= 0 and np.abs(out).max() <= abs(offset)
@@ -178,7 +186,7 @@ def test_there_is_no_seam(angle: float, scale: float, x: float, y: float, offset
 def test_away_from_the_patch_every_byte_stays() -> None:
     picture = smooth_picture(240, 320)
     place = Similarity.from_crop((160, 120), 100, 64)
-    out = crops.paste(picture, np.zeros((64, 64, 3), np.uint8), place)
+    out = pasted(picture, np.zeros((64, 64, 3), np.uint8), place)
     outside = np.ones((240, 320), bool)
     outside[70:172, 110:212] = False  # a pixel of the patch is 1.6 of the picture's
     np.testing.assert_array_equal(out[outside], picture[outside])
@@ -190,7 +198,7 @@ def test_away_from_the_patch_every_byte_stays() -> None:
 )
 def test_a_patch_over_the_edge_stays_inside_the_picture(centre: tuple[float, float], shown: bool) -> None:
     picture = smooth_picture(240, 320)
-    out = crops.paste(picture, np.zeros((64, 64, 3), np.uint8), Similarity.from_crop(centre, 128, 64))
+    out = pasted(picture, np.zeros((64, 64, 3), np.uint8), Similarity.from_crop(centre, 128, 64))
     assert out.shape == picture.shape
     assert bool((out != picture).any()) is shown
 

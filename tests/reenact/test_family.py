@@ -14,6 +14,7 @@ from mien.image import load_image
 from mien.reenact import Family, Reenactor, Transfer, open_family
 from mien.reenact.following import Follower
 from mien.reenact.transfer import CHANGES, REGIONS
+from mien.runners import HostRunner
 from mien.stream.sources import open_source
 from tests.tiny import tiny_bundle
 
@@ -93,7 +94,7 @@ def test_the_studio_family_has_the_protocol(family: Family, portrait: Image, fra
 
 
 def test_faces_are_followed_by_the_studios_networks_for_others(family: Family, frames: list[Image]) -> None:
-    follower = Follower(threads=1)
+    follower = Follower(HostRunner(threads=1))
     assert not set(follower.sessions) & {"motion", "detector", "appearance", "generator"}
     one, other = follower.tracker().step(frames[0]), family.tracker().step(frames[0])
     assert one is not None and other is not None

@@ -6,7 +6,7 @@ import hashlib
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,9 @@ from mien.bundle.members import MOST_BYTES, Members, open_members
 from mien.bundle.onnx_guard import refuse_external_data
 from mien.errors import BundleError, BundleInvalid, BundleNotFound, BundleTampered
 from mien.sessions import Session, TensorSpec, open_session
+
+if TYPE_CHECKING:
+    from mien.sessions.cuda import Stream
 
 Array = NDArray[Any]
 
@@ -66,13 +69,20 @@ class Bundle:
         refuse_external_data(data, f"The network {role!r} of the bundle {self.place!r}")
         return data
 
-    def session(self, role: str, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> Session:
+    def session(
+        self,
+        role: str,
+        device: str = "cpu",
+        threads: int | None = None,
+        backend: str = "ort",
+        stream: Stream | None = None,
+    ) -> Session:
         """The network of that role, ready to run; see `open_session`.
 
         Raises BundleInvalid where the network's tensors are not those of the manifest.
         """
         spec = self.network(role)
-        session = open_session(self.model(role), backend, device, threads)
+        session = open_session(self.model(role), backend, device, threads, stream)
         for kind, said, real in (
             ("inputs", spec.inputs, session.inputs),
             ("outputs", spec.outputs, session.outputs),

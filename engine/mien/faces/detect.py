@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mien.errors import SessionError
 from mien.geometry import Similarity
 from mien.image import check_image, to_tensor
+from mien.runners import HOST, Runner
 from mien.sessions import Session
 
 Image = NDArray[np.uint8]
@@ -47,15 +48,16 @@ Detect = Callable[[Image], list[Face]]
 """Finds the faces in an RGB picture, the most prominent (score times area) first."""
 
 
-def detect_faces(session: Session, image: Image, threshold: float = 0.5) -> list[Face]:
+def detect_faces(session: Session, image: Image, threshold: float = 0.5, runner: Runner = HOST) -> list[Face]:
     """Faces that the ``detector`` network finds in a picture, sorted by score times area, the largest first.
 
-    ``image`` is uint8 (H, W, 3) RGB. Raises ImageError for anything else, SessionError when the network fails.
+    ``image`` is uint8 (H, W, 3) RGB on the host, ``runner`` where the network runs. Raises ImageError for anything
+    else, SessionError when the network fails.
     """
     check_image(image)
     side = side_of(session)
     boxed, to_frame = letterbox(image, side)
-    outputs = session.run({"image": to_tensor(boxed)})
+    outputs = runner.answer(session, {"image": to_tensor(boxed)})
     scores, crops = outputs["scores"].reshape(-1), outputs["crops"].reshape(-1, 3)
     usable = (scores >= threshold) & np.isfinite(crops).all(axis=1) & (crops[:, 2] > 0)
     scores, crops = scores[usable], crops[usable].astype(np.float64) * side
@@ -100,13 +102,14 @@ def by_prominence(faces: list[Face]) -> list[Face]:
 class NetworkDetector:
     """`detect_faces` with its session, to be handed to a `Tracker`."""
 
-    def __init__(self, session: Session, threshold: float = 0.5) -> None:
+    def __init__(self, session: Session, threshold: float = 0.5, runner: Runner = HOST) -> None:
         self.session = session
         self.threshold = threshold
+        self.runner = runner
 
     def __call__(self, image: Image) -> list[Face]:
         """See `detect_faces`."""
-        return detect_faces(self.session, image, self.threshold)
+        return detect_faces(self.session, image, self.threshold, self.runner)
 
 
 class YuNetDetector:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mien import kernels
-from mien.faces.detect import CROP_CM, Detect, Face, Image, by_prominence, side_of, suppress
+from mien.faces.detect import CROP_CM, Detect, Face, by_prominence, side_of, suppress
 from mien.geometry import Similarity
-from mien.image import check_image
+from mien.runners import HOST, Runner, There
 from mien.sessions import Session
 
 Floats = NDArray[np.float32]
@@ -92,11 +91,13 @@ class Tracker:
 
     One crop per clip, as long as the face stays about its middle: a crop that follows every detection jitters, and the
     jitter ends up in the motion. ``detect`` finds faces when there is none to follow, ``motion`` is the network of that
-    role. Below ``threshold`` confidence (or with outputs that are not finite) the face counts as lost.
+    role. Below ``threshold`` confidence (or with outputs that are not finite) the face counts as lost. ``runner`` is
+    where the motion network runs; what ``detect`` is given is on the host.
     """
 
-    def __init__(self, detect: Detect, motion: Session, threshold: float = 0.5) -> None:
+    def __init__(self, detect: Detect, motion: Session, threshold: float = 0.5, runner: Runner = HOST) -> None:
         self.threshold = threshold
+        self._runner = runner
         self._detect = detect
         self._motion = motion
         self._pixels = side_of(motion)
@@ -111,27 +112,28 @@ class Tracker:
         self._pause = 1
         self._wait = 0
 
-    def step(self, image: Image) -> Tracked | None:
+    def step(self, image: There) -> Tracked | None:
         """The followed face in the next frame, uint8 (H, W, 3) RGB, or None while there is none.
 
         Raises ImageError for another kind of array, SessionError when a network fails.
         """
-        check_image(image)
-        tracked = self._follow(image)
-        return tracked if tracked is not None else self._search(image)
+        picture = self._runner.take(image)
+        tracked = self._follow(picture)
+        return tracked if tracked is not None else self._search(picture)
 
-    def everyone(self, image: Image) -> list[Tracked]:
+    def everyone(self, image: There) -> list[Tracked]:
         """Every face of a still picture, uint8 (H, W, 3) RGB, the most prominent first; none is followed afterwards.
 
         Raises ImageError for another kind of array, SessionError when a network fails.
         """
-        check_image(image)
-        seen = [tracked for face in self._detect(image) if (tracked := self._settle(image, face)) is not None]
+        picture = self._runner.take(image)
+        faces = self._detect(self._runner.host(picture))
+        seen = [tracked for face in faces if (tracked := self._settle(picture, face)) is not None]
         self.reset()
         by_face = {tracked.face: tracked for tracked in seen}
         return [by_face[face] for face in by_prominence(suppress(list(by_face)))]
 
-    def _follow(self, image: Image) -> Tracked | None:
+    def _follow(self, image: There) -> Tracked | None:
         if self._face is None:
             return None
         tracked = self._look(image, self._face)
@@ -142,12 +144,12 @@ class Tracker:
         self._face = self._held(self._face, tracked.face)
         return tracked
 
-    def _search(self, image: Image) -> Tracked | None:
+    def _search(self, image: There) -> Tracked | None:
         self._missed += 1
         if self._wait > 0:
             self._wait -= 1
             return None
-        for face in self._candidates(self._detect(image)):
+        for face in self._candidates(self._detect(self._runner.host(image))):
             tracked = self._settle(image, face)
             if tracked is not None:
                 return tracked
@@ -161,7 +163,7 @@ class Tracker:
             faces = sorted((f for f in faces if _apart(f, last) < 1), key=lambda f: _apart(f, last))
         return faces[:CANDIDATES]
 
-    def _settle(self, image: Image, face: Face) -> Tracked | None:
+    def _settle(self, image: There, face: Face) -> Tracked | None:
         """Centre the crop by what the motion network sees in it, twice, and begin to follow it."""
         for _ in range(2):
             tracked = self._look(image, face)
@@ -173,12 +175,13 @@ class Tracker:
             self._face, self._moving, self._last = face, False, None
         return tracked
 
-    def _look(self, image: Image, face: Face) -> Tracked | None:
+    def _look(self, image: There, face: Face) -> Tracked | None:
         """What the network sees in a crop; None where it is not sure of a face."""
         if not _inside(face, image):
             return None
         place = face.crop(self._pixels)
-        outputs = self._motion.run({"image": kernels.crop(image, place.matrix, self._pixels)})
+        seen = self._runner.crop(image, place.matrix, self._pixels)
+        outputs = self._runner.answer(self._motion, {"image": seen})
         single = {name: array[0] for name, array in outputs.items()}
         confidence = float(single["confidence"].reshape(-1)[0])
         finite = all(np.isfinite(array).all() for array in single.values())
@@ -213,7 +216,7 @@ def _apart(face: Face, other: Face) -> float:
     return max(abs(a - b) for a, b in zip(face.centre, other.centre, strict=True)) / other.size
 
 
-def _inside(face: Face, image: Image) -> bool:
+def _inside(face: Face, image: There) -> bool:
     """Whether the crop can show a face of this picture: its centre in it, neither tiny nor many times its size."""
     height, width = image.shape[:2]
     x, y = face.centre

@@ -58,8 +58,12 @@ def crop(
     stream: int,
     layout: Layout = "rgb",
     yuv: Yuv = "bt709",
+    black: bool = False,
 ) -> None:
-    """`mien.kernels.crop` in one launch for up to 32 crops; ``out``: (N, 3, h, w) float32 or float16."""
+    """`mien.kernels.crop` in one launch for up to 32 crops; ``out``: (N, 3, h, w) float32 or float16.
+
+    ``black``: what lies outside of the frame, by `mien.image.shown`, instead of the frame's edge.
+    """
     to_frame, _ = checks.matrices("crop: similarities", similarities)
     code, numbers = layouts.code("crop", layout), layouts.numbers("crop", yuv)
     shown, size = _frame("crop: frame", frame, layout)
@@ -69,7 +73,25 @@ def crop(
     _apart("crop", result, shown)
     with _errors() as cuda:
         sides = result.shape[2:]
-        cuda.crop(result.address, result.type, sides, shown.address, code, size, numbers, to_frame, stream)
+        cuda.crop(result.address, result.type, sides, shown.address, code, size, numbers, to_frame, black, stream)
+
+
+def fit(out: OnDevice, planes: OnDevice, side: int, *, stream: int) -> None:
+    """Planes (N, 3, S, S) float32 averaged down to ``side`` pixels, as OpenCV's INTER_AREA, in one launch.
+
+    ``out``: (N, 3, h, w) float32, of at least that size; beyond it the right and lower edge are repeated.
+    """
+    shown = _view("fit: planes", planes, (None, 3, None, None), FLOAT)
+    result = _view("fit: out", out, (shown.shape[0], 3, None, None), FLOAT, writable=True)
+    if not 1 <= side <= min(*shown.shape[2:], *result.shape[2:]):
+        raise ImageError(
+            f"fit: side has to be from 1 to what planes and out have, but it is {side}, and they are {shown.shape} and "
+            f"{result.shape}."
+        )
+    _apart("fit", result, shown)
+    with _errors() as cuda:
+        count = 3 * shown.shape[0]
+        cuda.fit(result.address, result.shape[2:], shown.address, shown.shape[2:], (side, side), count, stream)
 
 
 def blend_faces(

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien import kernels
 from mien.errors import InputError
 from mien.faces import CROP_CM, Tracked
 from mien.geometry import Similarity
-from mien.image import Image, crop
+from mien.image import Image, crop, shown
+from mien.runners import Runner, There
 
 Floats = NDArray[np.float64]
 
@@ -137,19 +137,8 @@ def cut(image: Image, place: Similarity, size: int) -> Image:
 
     Does not alias where it shrinks.
     """
-    seen = crop(image, place, size)
-    ends = np.array(image.shape[1::-1])
-    corners = place.apply([(0, 0), (size, 0), (0, size), (size, size)])
-    if corners.min() >= 0 and (corners <= ends).all():
-        return seen
-    # `crop` repeats the edge; a pixel half outside is half black.
-    inside = np.ones((size, size), np.float32)
-    grid = np.arange(size, dtype=np.float32) + 0.5
-    step = max(int(place.scale), 1)
-    for (along, down, start), end in zip(place.matrix.astype(np.float32), ends, strict=True):
-        at = along * grid + (down * grid + start)[:, None]
-        inside *= np.clip(np.minimum(at, end - at) / step + 0.5, 0, 1)
-    return np.asarray(seen * inside[..., None] + np.float32(0.5), np.uint8)
+    seen, inside = crop(image, place, size), shown(image.shape[:2], place, size)
+    return seen if inside is None else np.asarray(seen * inside[..., None] + np.float32(0.5), np.uint8)
 
 
 @cache
@@ -167,24 +156,29 @@ def paste_mask(size: int) -> NDArray[np.uint8]:
     return mask
 
 
-def paste(picture: Image, patch: Image, place: Similarity) -> Image:
-    """A new picture: ``patch`` (S, S, 3), whose pixels ``place`` maps to those of ``picture``, in it by `paste_mask`.
+@cache
+def rimmed_mask(size: int, side: int) -> NDArray[np.uint8]:
+    """(side + 1, side + 1), read-only: `paste_mask` averaged down to ``side``, and a row and column of 0 more.
 
-    More than one of its pixels away from the patch every byte stays. The patch may reach beyond the picture.
+    The mask's last row and column are above 0; beyond them it goes down by one step more and not at once.
     """
-    size = patch.shape[0]
-    mask = paste_mask(size)
-    shrink = int(1 / place.scale)
-    if shrink > 1:  # the kernel interpolates; what is shown at less than half its size has to be averaged first
-        side = max(size // shrink, 1)
-        place = place @ Similarity(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) * (size / side))
-        patch, mask = (
-            np.asarray(cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA), np.uint8) for one in (patch, mask)
-        )
-    # The mask's last row and column are above 0; beyond them it goes down by one step more and not at once.
-    patch = np.asarray(cv2.copyMakeBorder(patch, 0, 1, 0, 1, cv2.BORDER_REPLICATE), np.uint8)
-    mask = np.asarray(cv2.copyMakeBorder(mask, 0, 1, 0, 1, cv2.BORDER_CONSTANT, value=(0,)), np.uint8)
-    return kernels.blend(picture, patch, mask, place.matrix)
+    mask = cv2.resize(paste_mask(size), (side, side), interpolation=cv2.INTER_AREA)
+    rimmed = np.asarray(cv2.copyMakeBorder(mask, 0, 1, 0, 1, cv2.BORDER_CONSTANT, value=(0,)), np.uint8)
+    rimmed.flags.writeable = False
+    return rimmed
+
+
+def paste(runner: Runner, picture: There, drawn: There, place: Similarity) -> There:
+    """A new picture with a network's crop in it by `paste_mask`.
+
+    ``drawn``: (1, 3, S, S) float32 RGB in [0, 1], whose pixels ``place`` maps to those of ``picture``. More than one of
+    its pixels away from it every byte stays. It may reach beyond the picture.
+    """
+    size = drawn.shape[-1]
+    # The kernel interpolates; what is shown at less than half its size has to be averaged first.
+    side = max(size // max(int(1 / place.scale), 1), 1)
+    place = place @ Similarity(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) * (size / side))
+    return runner.blend(picture, drawn, rimmed_mask(size, side), place, side)
 
 
 def _checked(landmarks: ArrayLike) -> Floats:

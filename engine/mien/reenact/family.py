@@ -13,9 +13,9 @@ from mien.bundle import Bundle
 from mien.errors import BundleInvalid
 from mien.faces import Tracked, Tracker
 from mien.reenact.transfer import Feature, Transfer
+from mien.runners import Runner, There
 from mien.sessions import Session
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 HOMES = {
@@ -25,14 +25,14 @@ HOMES = {
     "lia": "mien.reenact.lia:Lia",
     "tpsmm": "mien.reenact.tpsmm:Tpsmm",
 }
-"""Where each family lives. A class is made as ``Class(bundle, device, threads, backend)``."""
+"""Where each family lives. A class is made as ``Class(bundle, device, threads, backend)``, see `open_family`."""
 
 
 class FamilySource(Protocol):
     """A portrait, read once: a frozen dataclass."""
 
     @property
-    def image(self) -> Image:
+    def image(self) -> There:
         """uint8 (H, W, 3) RGB, in memory of its own."""
 
 
@@ -73,22 +73,26 @@ class Family(Protocol[S, M]):
         """What `motion` returns; made by its fields, each an array of floats, when a template is read."""
 
     @property
+    def runner(self) -> Runner:
+        """Where its chain runs; pictures that it takes and gives are there."""
+
+    @property
     def sessions(self) -> Mapping[str, Session]:
         """What runs each network, by its role."""
 
     def tracker(self) -> Tracker:
         """A tracker of its own for one clip or camera, over shared networks."""
 
-    def source(self, image: Image, face: Tracked | None = None) -> S:
+    def source(self, image: There, face: Tracked | None = None) -> S:
         """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
 
         Raises ImageError, and NoFace where there is none.
         """
 
-    def motion(self, frame: Image, tracked: Tracked) -> M:
+    def motion(self, frame: There, tracked: Tracked) -> M:
         """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB."""
 
-    def render(self, source: S, driving: M, reference: M | None, transfer: Transfer) -> Image:
+    def render(self, source: S, driving: M, reference: M | None, transfer: Transfer) -> There:
         """The portrait as the driver moves it: a new uint8 (H, W, 3) RGB picture of the source's size.
 
         ``reference`` is the driver's motion that stands for the portrait as it is. It is given for relative motion, and
@@ -99,9 +103,12 @@ class Family(Protocol[S, M]):
 
 
 def open_family(
-    bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort"
+    bundle: Bundle, device: str | Runner = "cpu", threads: int | None = None, backend: str = "ort"
 ) -> Family[Any, Any]:
     """The family that the bundle's manifest names, its networks opened.
+
+    ``device``: "cpu", "cuda", "cuda:N", or a `Runner` that families share, which has ``threads`` and ``backend`` of its
+    own; see `open_runner`.
 
     Raises BundleInvalid for a bundle of another task or an unknown family; BundleError, DeviceError, SessionError.
     """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mien.errors import SessionError
 from mien.faces import Tracker
 from mien.reenact.family import Family, FamilyMotion
+from mien.runners import There
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
@@ -25,14 +26,15 @@ def numbers(outputs: Tensors, role: str) -> Tensors:
     return outputs
 
 
-def motion_of(family: Family[Any, Any], tracker: Tracker, frame: NDArray[np.uint8]) -> FamilyMotion | None:
+def motion_of(family: Family[Any, Any], tracker: Tracker, frame: There) -> FamilyMotion | None:
     """The motion of the face that a tracker follows, in its next frame, uint8 (H, W, 3) RGB; None where there is none.
 
     Nor is there one whose values are no numbers: a single frame is no reason to end a film. Raises ImageError,
     SessionError.
     """
-    tracked = tracker.step(frame)
+    picture = family.runner.take(frame)
+    tracked = tracker.step(picture)
     if tracked is None:
         return None
-    motion: FamilyMotion = family.motion(frame, tracked)
+    motion: FamilyMotion = family.motion(picture, tracked)
     return motion if np.isfinite(motion.values()).all() else None

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mien.bundle import Bundle
 from mien.errors import NoFace
 from mien.faces import NetworkDetector, Tracked, Tracker
+from mien.runners import Runner, There
 from mien.sessions import Session
 
 FACE_NETWORKS = {"detector": "face detector", "motion": "face motion"}
@@ -19,26 +17,22 @@ FACE_NETWORKS = {"detector": "face detector", "motion": "face motion"}
 class Follower:
     """The studio bundle's detector and motion networks; makes trackers over them, holds nothing of any face.
 
-    ``bundle`` is the one mien brings unless given. ``sessions`` goes into the family's own. Raises BundleError,
-    DeviceError, SessionError.
+    ``runner``: where they run. ``bundle`` is the one mien brings unless given. ``sessions`` goes into the family's own.
+    Raises BundleError, DeviceError, SessionError.
     """
 
-    def __init__(
-        self, device: str = "cpu", threads: int | None = None, backend: str = "ort", bundle: Bundle | None = None
-    ) -> None:
+    def __init__(self, runner: Runner, bundle: Bundle | None = None) -> None:
         bundle = bundle or Bundle.open("studio")
-        self.sessions: Mapping[str, Session] = {
-            name: bundle.session(role, device=device, threads=threads, backend=backend)
-            for role, name in FACE_NETWORKS.items()
-        }
+        self._runner = runner
+        self.sessions: Mapping[str, Session] = {name: runner.open(bundle, role) for role, name in FACE_NETWORKS.items()}
 
     def tracker(self) -> Tracker:
         """A tracker of its own for one clip, camera or picture."""
         detector, motion = (self.sessions[name] for name in FACE_NETWORKS.values())
-        return Tracker(NetworkDetector(detector), motion)
+        return Tracker(NetworkDetector(detector, runner=self._runner), motion, runner=self._runner)
 
 
-def face_of(tracker: Tracker, image: NDArray[np.uint8]) -> Tracked:
+def face_of(tracker: Tracker, image: There) -> Tracked:
     """The most prominent face of a portrait, uint8 (H, W, 3) RGB, by a new tracker. Raises ImageError, NoFace."""
     tracked = tracker.step(image)
     if tracked is None:

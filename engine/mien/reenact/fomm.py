@@ -13,22 +13,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mien import kernels
 from mien.bundle import Bundle
 from mien.errors import MotionError
 from mien.faces import Tracked, Tracker
 from mien.geometry import Similarity
-from mien.image import check_image, to_image
 from mien.reenact.crops import head_crop, paste
 from mien.reenact.finite import numbers
 from mien.reenact.following import Follower, face_of
 from mien.reenact.hull import span
 from mien.reenact.transfer import Feature, Transfer
+from mien.runners import Runner, There, kept, open_runner
 from mien.sessions import Session
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-Tensors = Mapping[str, NDArray[np.float32]]
 
 CROP = 256
 """Side of what the networks see, in pixels."""
@@ -53,14 +50,15 @@ class Points:
 class FommSource:
     """A portrait, read once.
 
-    ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of the 256 px crop to pixels of the image. ``points``: the
-    portrait's own, in the crop's coordinates. ``tensors``: all that the generator takes of the source, by name.
+    ``image``: uint8 (H, W, 3) RGB, where the chain runs. ``crop``: pixels of the 256 px crop to pixels of the image.
+    ``points``: the portrait's own, in the crop's coordinates. ``tensors``: all that the generator takes of the source,
+    by name.
     """
 
-    image: Image
+    image: There
     crop: Similarity
     points: Points
-    tensors: Tensors
+    tensors: Mapping[str, There]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,51 +99,53 @@ class Fomm:
     features: frozenset[Feature] = frozenset()
     motion_type = FommMotion
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> None:
+    def __init__(
+        self, bundle: Bundle, device: str | Runner = "cpu", threads: int | None = None, backend: str = "ort"
+    ) -> None:
+        self.runner = open_runner(device, threads, backend)
         own: dict[str, Session] = {
-            role: bundle.session(role, device=device, threads=threads, backend=backend)
-            for role in ("keypoints", "appearance", "generator")
+            role: self.runner.open(bundle, role) for role in ("keypoints", "appearance", "generator")
         }
-        self._follower = Follower(device, threads, backend)
+        self._follower = Follower(self.runner)
         self.sessions: Mapping[str, Session] = {**own, **self._follower.sessions}
 
     def tracker(self) -> Tracker:
         """A tracker of its own for one clip or camera, over shared networks."""
         return self._follower.tracker()
 
-    def source(self, image: Image, face: Tracked | None = None) -> FommSource:
+    def source(self, image: There, face: Tracked | None = None) -> FommSource:
         """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
 
         Raises ImageError, NoFace, SessionError.
         """
-        check_image(image)
+        picture = self.runner.own(image)
         tracked = face or face_of(self.tracker(), image)
         place = head_crop(tracked, CROP)
-        tensor = kernels.crop(image, place.matrix, CROP)
+        tensor = self.runner.crop(picture, place.matrix, CROP)
         points = self._points(tensor)
         numbers(points.tensors("source"), "keypoints")
-        seen = numbers(self.sessions["appearance"].run({"image": tensor}), "appearance")
-        return FommSource(image.copy(), place, points, {**seen, **points.tensors("source")})
+        seen = numbers(self.runner.answer(self.sessions["appearance"], {"image": tensor}), "appearance")
+        return FommSource(picture, place, points, kept(self.runner, {**seen, **points.tensors("source")}))
 
-    def motion(self, frame: Image, tracked: Tracked) -> FommMotion:
+    def motion(self, frame: There, tracked: Tracked) -> FommMotion:
         """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB, in pixels of the frame."""
         place = head_crop(tracked, CROP)
-        points = self._points(kernels.crop(frame, place.matrix, CROP))
+        points = self._points(self.runner.crop(frame, place.matrix, CROP))
         half = place.scale * CROP / 2
         middle = place.apply((CROP / 2, CROP / 2))
         return FommMotion(points.value * half + middle, points.jacobian * half, np.array([*middle, half]))
 
     def render(
         self, source: FommSource, driving: FommMotion, reference: FommMotion | None, transfer: Transfer
-    ) -> Image:
+    ) -> There:
         """The portrait as the driver moves it. Raises MotionError for what this family lacks, SessionError."""
         transfer.check(self.name, self.features)
         points = moved(source.points, driving, reference, transfer)
-        drawn = self.sessions["generator"].run({**source.tensors, **points.tensors("driving")})["image"]
-        return paste(source.image, to_image(drawn), source.crop)
+        drawn = self.runner.run(self.sessions["generator"], {**source.tensors, **points.tensors("driving")})["image"]
+        return paste(self.runner, source.image, drawn, source.crop)
 
-    def _points(self, tensor: NDArray[np.float32]) -> Points:
-        found = self.sessions["keypoints"].run({"image": tensor})
+    def _points(self, tensor: There) -> Points:
+        found = self.runner.answer(self.sessions["keypoints"], {"image": tensor})
         return Points(found["value"][0].astype(np.float64), found["jacobian"][0].astype(np.float64))
 
 

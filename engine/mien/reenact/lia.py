@@ -14,21 +14,18 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mien import kernels
 from mien.bundle import Bundle
 from mien.errors import MotionError
 from mien.faces import Tracked, Tracker, side_of
 from mien.geometry import Similarity
-from mien.image import check_image, to_image
 from mien.reenact.crops import head_crop, paste
 from mien.reenact.finite import numbers
 from mien.reenact.following import Follower, face_of
 from mien.reenact.transfer import Feature, Transfer
+from mien.runners import Runner, There, kept, open_runner
 from mien.sessions import Session
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-Tensors = Mapping[str, NDArray[np.float32]]
 
 WIDE = 3.0
 """A magnitude that is a wide movement: the public demonstration shows each direction from -3 to 3."""
@@ -38,14 +35,14 @@ WIDE = 3.0
 class LiaSource:
     """A portrait, read once.
 
-    ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of the square crop to pixels of the image. ``magnitudes``: (D,) the
-    portrait's own. ``tensors``: its code and feature maps, by the generator's input names.
+    ``image``: uint8 (H, W, 3) RGB, where the chain runs. ``crop``: pixels of the square crop to pixels of the image.
+    ``magnitudes``: (D,) the portrait's own. ``tensors``: its code and feature maps, by the generator's input names.
     """
 
-    image: Image
+    image: There
     crop: Similarity
     magnitudes: Floats
-    tensors: Tensors
+    tensors: Mapping[str, There]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +75,14 @@ class Lia:
     features: frozenset[Feature] = frozenset()
     motion_type = LiaMotion
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> None:
+    def __init__(
+        self, bundle: Bundle, device: str | Runner = "cpu", threads: int | None = None, backend: str = "ort"
+    ) -> None:
+        self.runner = open_runner(device, threads, backend)
         own: dict[str, Session] = {
-            role: bundle.session(role, device=device, threads=threads, backend=backend)
-            for role in ("motion", "appearance", "generator")
+            role: self.runner.open(bundle, role) for role in ("motion", "appearance", "generator")
         }
-        self._follower = Follower(device, threads, backend)
+        self._follower = Follower(self.runner)
         self._side = side_of(own["motion"])
         self.sessions: Mapping[str, Session] = {**own, **self._follower.sessions}
 
@@ -91,31 +90,31 @@ class Lia:
         """A tracker of its own for one clip or camera, over shared networks."""
         return self._follower.tracker()
 
-    def source(self, image: Image, face: Tracked | None = None) -> LiaSource:
+    def source(self, image: There, face: Tracked | None = None) -> LiaSource:
         """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
 
         Raises ImageError, NoFace, SessionError.
         """
-        check_image(image)
+        picture = self.runner.own(image)
         tracked = face or face_of(self.tracker(), image)
         place = head_crop(tracked, self._side)
-        tensor = kernels.crop(image, place.matrix, self._side)
-        seen = dict(numbers(self.sessions["appearance"].run({"image": tensor}), "appearance"))
+        tensor = self.runner.crop(picture, place.matrix, self._side)
+        seen = dict(numbers(self.runner.answer(self.sessions["appearance"], {"image": tensor}), "appearance"))
         magnitudes = seen.pop("motion")[0].astype(np.float64)
-        return LiaSource(image.copy(), place, magnitudes, seen)
+        return LiaSource(picture, place, magnitudes, kept(self.runner, seen))
 
-    def motion(self, frame: Image, tracked: Tracked) -> LiaMotion:
+    def motion(self, frame: There, tracked: Tracked) -> LiaMotion:
         """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB."""
-        tensor = kernels.crop(frame, head_crop(tracked, self._side).matrix, self._side)
-        return LiaMotion(self.sessions["motion"].run({"image": tensor})["motion"][0])
+        tensor = self.runner.crop(frame, head_crop(tracked, self._side).matrix, self._side)
+        return LiaMotion(self.runner.answer(self.sessions["motion"], {"image": tensor})["motion"][0])
 
-    def render(self, source: LiaSource, driving: LiaMotion, reference: LiaMotion | None, transfer: Transfer) -> Image:
+    def render(self, source: LiaSource, driving: LiaMotion, reference: LiaMotion | None, transfer: Transfer) -> There:
         """The portrait as the driver moves it. Raises MotionError for what this family lacks, SessionError."""
         transfer.check(self.name, self.features)
         rest = source.magnitudes if reference is None or not transfer.relative else reference.magnitudes
         return self._drawn(source, source.magnitudes + transfer.multiplier * (driving.magnitudes - rest))
 
-    def shifted(self, source: LiaSource, direction: int, amount: float) -> Image:
+    def shifted(self, source: LiaSource, direction: int, amount: float) -> There:
         """The portrait moved along one direction alone, no driver needed; -3 to 3 are wide movements.
 
         Raises MotionError for a direction that there is not and an amount that is not finite, SessionError.
@@ -128,6 +127,7 @@ class Lia:
             )
         return self._drawn(source, source.magnitudes + amount * np.eye(count)[direction])
 
-    def _drawn(self, source: LiaSource, magnitudes: Floats) -> Image:
+    def _drawn(self, source: LiaSource, magnitudes: Floats) -> There:
         feeds = {**source.tensors, "motion": magnitudes[None].astype(np.float32)}
-        return paste(source.image, to_image(self.sessions["generator"].run(feeds)["image"]), source.crop)
+        drawn = self.runner.run(self.sessions["generator"], feeds)["image"]
+        return paste(self.runner, source.image, drawn, source.crop)

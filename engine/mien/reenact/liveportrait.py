@@ -18,7 +18,7 @@ from mien.bundle import Bundle
 from mien.errors import BundleInvalid, MotionError
 from mien.faces import Tracked, Tracker, side_of
 from mien.geometry import Similarity
-from mien.image import Image, check_image, to_image, to_tensor
+from mien.image import to_tensor
 from mien.reenact import keypoints, retarget
 from mien.reenact.crops import cut, driving_crop, paste, portrait_crop
 from mien.reenact.finite import numbers
@@ -26,6 +26,7 @@ from mien.reenact.following import Follower, face_of
 from mien.reenact.keypoints import EYES, LIPS, Head
 from mien.reenact.liveportrait_motion import LivePortraitMotion
 from mien.reenact.transfer import Feature, Transfer
+from mien.runners import Runner, There, kept, open_runner
 from mien.sessions import Session
 
 Floats = NDArray[np.float64]
@@ -42,20 +43,21 @@ OPEN_LIPS = 0.03
 class LivePortraitSource:
     """A portrait, read once.
 
-    ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of its crop to pixels of the image. ``canonical``: (21, 3) and
-    ``head``: its own keypoints, and how they stand; ``points``: (21, 3) where that puts them. ``openings``: of its eyes
-    and lips, None where they could not be measured. ``closing``: (21, 3), moves the points so that the mouth closes; 0
-    where it is closed. ``appearance``: what the generator is fed of it in every frame.
+    ``image``: uint8 (H, W, 3) RGB, where the chain runs. ``crop``: pixels of its crop to pixels of the image.
+    ``canonical``: (21, 3) and ``head``: its own keypoints, and how they stand; ``points``: (21, 3) where that puts
+    them. ``openings``: of its eyes and lips, None where they could not be measured. ``closing``: (21, 3), moves the
+    points so that the mouth closes; 0 where it is closed. ``appearance``: what the generator is fed of it in every
+    frame.
     """
 
-    image: Image
+    image: There
     crop: Similarity
     canonical: Floats
     head: Head
     points: Floats
     openings: retarget.Openings | None
     closing: Floats
-    appearance: Tensors
+    appearance: Mapping[str, There]
 
 
 class LivePortrait:
@@ -68,13 +70,13 @@ class LivePortrait:
     name = "liveportrait"
     motion_type = LivePortraitMotion
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> None:
+    def __init__(
+        self, bundle: Bundle, device: str | Runner = "cpu", threads: int | None = None, backend: str = "ort"
+    ) -> None:
+        self.runner = open_runner(device, threads, backend)
         extra = [role for role in ("retarget_eye", "retarget_lip") if role in bundle.manifest.networks]
-        own = {
-            role: bundle.session(role, device=device, threads=threads, backend=backend)
-            for role in ("motion", "appearance", "generator", *extra)
-        }
-        self._follower = Follower(device, threads, backend)
+        own = {role: self.runner.open(bundle, role) for role in ("motion", "appearance", "generator", *extra)}
+        self._follower = Follower(self.runner)
         self.sessions: Mapping[str, Session] = {**own, **self._follower.sessions}
         self.features: frozenset[Feature] = frozenset(
             ("regions", "retargeting", "lip normalisation") if len(extra) == 2 else ("regions",)
@@ -89,7 +91,7 @@ class LivePortrait:
         return self._follower.tracker()
 
     def source(
-        self, image: Image, face: Tracked | None = None, landmarks: ArrayLike | None = None
+        self, image: There, face: Tracked | None = None, landmarks: ArrayLike | None = None
     ) -> LivePortraitSource:
         """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
 
@@ -97,28 +99,29 @@ class LivePortrait:
         measured on 203 and 68 of them. Where the crop reaches beyond the picture it is black. Raises ImageError,
         InputError for other landmarks, and NoFace where there is none.
         """
-        check_image(image)
+        picture = self.runner.own(image)
         if landmarks is None:
             seen = (face or face_of(self.tracker(), image)).landmarks
-            return self._source(image, portrait_crop(seen[:LANDMARKS], self._side), retarget.tracked_openings(seen))
-        return self._source(image, portrait_crop(landmarks, self._side), retarget.openings_by_count(landmarks))
+            return self._source(picture, portrait_crop(seen[:LANDMARKS], self._side), retarget.tracked_openings(seen))
+        return self._source(picture, portrait_crop(landmarks, self._side), retarget.openings_by_count(landmarks))
 
-    def _source(self, image: Image, place: Similarity, openings: retarget.Openings | None) -> LivePortraitSource:
-        seen = cut(image, place, self._side)
+    def _source(self, picture: There, place: Similarity, openings: retarget.Openings | None) -> LivePortraitSource:
+        seen = cut(self.runner.host(picture), place, self._side)
         small = cv2.resize(seen, (self._pixels, self._pixels), interpolation=cv2.INTER_AREA)
         tensor = to_tensor(np.asarray(small, np.uint8))
-        head, canonical = _read(numbers(self.sessions["motion"].run({"image": tensor}), "motion"))
+        head, canonical = _read(numbers(self.runner.answer(self.sessions["motion"], {"image": tensor}), "motion"))
         points = keypoints.placed(canonical, head)
         feeds = {"image": tensor, "source_points": _tensor(points)}
-        given = numbers(self.sessions["appearance"].run(feeds), "appearance")
-        appearance = {name: value for name, value in given.items() if name in self._fed}
+        given = numbers(self.runner.answer(self.sessions["appearance"], feeds), "appearance")
+        appearance = kept(self.runner, {name: value for name, value in given.items() if name in self._fed})
         closing = self._closing(points, openings)
-        return LivePortraitSource(image.copy(), place, canonical, head, points, openings, closing, appearance)
+        return LivePortraitSource(picture, place, canonical, head, points, openings, closing, appearance)
 
-    def motion(self, frame: Image, tracked: Tracked) -> LivePortraitMotion:
+    def motion(self, frame: There, tracked: Tracked) -> LivePortraitMotion:
         """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB. Raises SessionError."""
         place = driving_crop(tracked, self._pixels)
-        head, _ = _read(self.sessions["motion"].run({"image": to_tensor(cut(frame, place, self._pixels))}))
+        tensor = self.runner.crop(frame, place.matrix, self._pixels, outside="black")
+        head, _ = _read(self.runner.answer(self.sessions["motion"], {"image": tensor}))
         half = self._pixels / 2
         middle, unit = place.apply((half, half)), place.scale * half
         seen = retarget.tracked_openings(tracked.landmarks)
@@ -139,14 +142,15 @@ class LivePortrait:
         driving: LivePortraitMotion,
         reference: LivePortraitMotion | None,
         transfer: Transfer,
-    ) -> Image:
+    ) -> There:
         """See `Family.render`. Raises MotionError for retargeting without the networks for it, SessionError."""
         transfer.check(self.name, self.features)
         points = self.drive(source, driving, reference, transfer)
         closes = transfer.normalise_lips and transfer.relative and _target_lips(driving, transfer) is None
         if closes:
             _known(source)
-        outputs = self.sessions["generator"].run(
+        outputs = self.runner.run(
+            self.sessions["generator"],
             {
                 **source.appearance,
                 "source_points": _tensor(source.points),
@@ -154,9 +158,9 @@ class LivePortrait:
                 "stitching": np.array([transfer.stitching], np.float32),
                 "offsets": _tensor(source.closing if closes else np.zeros_like(source.points)),
                 "multiplier": np.array([transfer.multiplier], np.float32),
-            }
+            },
         )
-        return paste(source.image, to_image(outputs["image"]), source.crop)
+        return paste(self.runner, source.image, outputs["image"], source.crop)
 
     def drive(
         self,
@@ -202,7 +206,7 @@ class LivePortrait:
         return self._delta("retarget_lip", retarget.lip_feature(points, own.lips, 0.0))
 
     def _delta(self, role: str, feature: NDArray[np.float32]) -> Floats:
-        return np.asarray(self.sessions[role].run({"feature": feature})["delta"][0], np.float64)
+        return np.asarray(self.runner.answer(self.sessions[role], {"feature": feature})["delta"][0], np.float64)
 
 
 def _read(outputs: Tensors) -> tuple[Head, Floats]:

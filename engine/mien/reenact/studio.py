@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mien import kernels
 from mien.bundle import Bundle
 from mien.faces import CROP_CM, Face, NetworkDetector, Tracked, Tracker, side_of
 from mien.geometry import Similarity
-from mien.image import check_image
 from mien.reenact.following import face_of
 from mien.reenact.motion import Floats, Motion, PointModel, draw_openings
 from mien.reenact.transfer import CHANGES, Feature, Transfer
+from mien.runners import Runner, There, open_runner
 from mien.sessions import Session
-
-Image = NDArray[np.uint8]
 
 SOURCE_CM = 30.0
 """Side of the source crop on the head; the generator redraws nothing outside it."""
@@ -32,17 +28,18 @@ LOOKS = ((0.0, 0.0, 1.0), (-0.03, 0.0, 1.03), (0.03, 0.0, 0.97), (0.0, -0.03, 0.
 class StudioSource:
     """A source portrait, read once.
 
-    ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of the 256 px source crop to pixels of the image. ``motion``: the
-    portrait's own, in the crop. ``shape``: (K, 3) cm, how this person differs from the mean head. ``points``: (K, 3).
-    ``appearance``: what the appearance network says of it, by the generator's input names: features, context, identity.
+    ``image``: uint8 (H, W, 3) RGB, where the chain runs. ``crop``: pixels of the 256 px source crop to pixels of the
+    image. ``motion``: the portrait's own, in the crop. ``shape``: (K, 3) cm, how this person differs from the mean
+    head. ``points``: (K, 3). ``appearance``: what the appearance network says of it, by the generator's input names:
+    features, context, identity.
     """
 
-    image: Image
+    image: There
     crop: Similarity
     motion: Motion
     shape: Floats
     points: Floats
-    appearance: Mapping[str, Floats]
+    appearance: Mapping[str, There]
 
 
 class Studio:
@@ -52,10 +49,12 @@ class Studio:
     features: frozenset[Feature] = frozenset()
     motion_type = Motion
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> None:
+    def __init__(
+        self, bundle: Bundle, device: str | Runner = "cpu", threads: int | None = None, backend: str = "ort"
+    ) -> None:
+        self.runner = open_runner(device, threads, backend)
         self.sessions: Mapping[str, Session] = {
-            role: bundle.session(role, device=device, threads=threads, backend=backend)
-            for role in ("detector", "motion", "appearance", "generator")
+            role: self.runner.open(bundle, role) for role in ("detector", "motion", "appearance", "generator")
         }
         self.points = PointModel(
             points=bundle.array("points"),
@@ -68,25 +67,26 @@ class Studio:
 
     def tracker(self) -> Tracker:
         """A tracker of its own for one clip or camera, over the shared networks."""
-        return Tracker(NetworkDetector(self.sessions["detector"]), self.sessions["motion"])
+        detector = NetworkDetector(self.sessions["detector"], runner=self.runner)
+        return Tracker(detector, self.sessions["motion"], runner=self.runner)
 
-    def source(self, image: Image, face: Tracked | None = None) -> StudioSource:
+    def source(self, image: There, face: Tracked | None = None) -> StudioSource:
         """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
 
         Raises ImageError, and NoFace where there is none.
         """
-        check_image(image)
+        picture = self.runner.own(image)
         tracked = face or face_of(self.tracker(), image)
         found = tracked.face
         place = Similarity.from_crop(found.centre, found.size * SOURCE_CM / CROP_CM, CROP)
-        motion = self._settled(image, found)
+        motion = self._settled(picture, found)
         shape = self.points.shape_of(motion)
-        tensor = kernels.crop(image, place.matrix, CROP)
-        seen = self.sessions["appearance"].run({"image": tensor})
+        tensor = self.runner.crop(picture, place.matrix, CROP)
+        seen = self.runner.run(self.sessions["appearance"], {"image": tensor})
         points = self.points.project(motion, shape)
-        return StudioSource(image.copy(), place, motion, shape, points, seen)
+        return StudioSource(picture, place, motion, shape, points, seen)
 
-    def _settled(self, image: Image, face: Face) -> Motion:
+    def _settled(self, image: There, face: Face) -> Motion:
         """The mean over a few crops of what the motion network says, in coordinates of the source crop."""
         size = side_of(self.sessions["motion"])
         x, y = face.centre
@@ -94,23 +94,25 @@ class Studio:
             Similarity.from_crop((x + dx * face.size, y + dy * face.size), face.size * zoom, size)
             for dx, dy, zoom in LOOKS
         ]
-        batch = kernels.crop(image, [place.matrix for place in places], size)
-        outputs = self.sessions["motion"].run({"image": batch})
+        batch = self.runner.crop(image, [place.matrix for place in places], size)
+        outputs = self.runner.answer(self.sessions["motion"], {"image": batch})
         frame = Similarity.from_crop(face.centre, face.size * SOURCE_CM / CROP_CM, size)
         seen = [
             Tracked(place, {k: v[i] for k, v in outputs.items()}, 1.0, size).seen_from(frame).outputs
             for i, place in enumerate(places)
         ]
         mean = {k: np.mean([one[k] for one in seen], 0).astype(np.float32) for k in seen[0]}
-        return Motion(mean["pose"], mean["place"], mean["expression"], mean["landmarks"])
+        parts = ("pose", "place", "expression", "landmarks", "uncertainty")
+        return Motion(**{name: mean[name] for name in parts if name in mean})
 
-    def motion(self, frame: Image, tracked: Tracked) -> Motion:
+    def motion(self, frame: There, tracked: Tracked) -> Motion:
         """A driver's motion; place and landmarks in pixels of the frame, so that the crop may move."""
         out = tracked.outputs
         place, landmarks = tracked.place.astype(np.float32), tracked.landmarks.astype(np.float32)
-        return Motion(out["pose"], place, out["expression"], landmarks)
+        unsure = {"uncertainty": out["uncertainty"]} if "uncertainty" in out else {}
+        return Motion(out["pose"], place, out["expression"], landmarks, **unsure)
 
-    def render(self, source: StudioSource, driving: Motion, reference: Motion | None, transfer: Transfer) -> Image:
+    def render(self, source: StudioSource, driving: Motion, reference: Motion | None, transfer: Transfer) -> There:
         """The portrait as the driver moves it. Raises MotionError for what this family lacks, SessionError."""
         transfer.check(self.name, self.features)
         return self.draw(source, self.drive(source, driving, reference, transfer))
@@ -130,18 +132,19 @@ class Studio:
         points = self.points.project(motion, source.shape + rest)
         return points if transfer.multiplier == 1 else _between(source.points, points, transfer.multiplier)
 
-    def draw(self, source: StudioSource, points: Floats) -> Image:
+    def draw(self, source: StudioSource, points: Floats) -> There:
         """The portrait with its points (K, 3) moved: a new picture of the source's size."""
-        maps = self.sessions["generator"].run(
+        maps = self.runner.run(
+            self.sessions["generator"],
             {
                 **source.appearance,
                 "source_points": source.points[None],
                 "driving_points": points[None],
                 "openings": draw_openings(points)[None],
-            }
+            },
         )
-        return kernels.warp_blend(
-            source.image, maps["flow"][0], maps["visible"][0, 0], maps["paint"][0], maps["mask"][0, 0],
+        return self.runner.warp_blend(
+            source.image, maps["flow"][0], maps["visible"][0][0], maps["paint"][0], maps["mask"][0][0],
             source.crop.matrix,
         )  # fmt: skip
 

@@ -13,23 +13,20 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mien import kernels
 from mien.bundle import Bundle
 from mien.errors import MotionError
 from mien.faces import Tracked, Tracker
 from mien.geometry import Similarity
-from mien.image import check_image, to_image
 from mien.reenact.crops import head_crop, paste
 from mien.reenact.finite import numbers
 from mien.reenact.following import Follower, face_of
 from mien.reenact.hull import span
 from mien.reenact.splines import splines
 from mien.reenact.transfer import Feature, Transfer
+from mien.runners import Runner, There, kept, open_runner
 from mien.sessions import Session
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-Tensors = Mapping[str, NDArray[np.float32]]
 
 CROP = 256
 """Side of what the networks see, in pixels."""
@@ -43,14 +40,15 @@ AVD = "avd"
 class TpsmmSource:
     """A portrait, read once.
 
-    ``image``: uint8 (H, W, 3) RGB. ``crop``: pixels of the 256 px crop to pixels of the image. ``points``: (K, 2), the
-    portrait's own, in the crop's coordinates. ``tensors``: all that the generator takes of the source alone, by name.
+    ``image``: uint8 (H, W, 3) RGB, where the chain runs. ``crop``: pixels of the 256 px crop to pixels of the image.
+    ``points``: (K, 2), the portrait's own, in the crop's coordinates. ``tensors``: all that the generator takes of the
+    source alone, by name.
     """
 
-    image: Image
+    image: There
     crop: Similarity
     points: Floats
-    tensors: Tensors
+    tensors: Mapping[str, There]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,43 +92,44 @@ class Tpsmm:
     features: frozenset[Feature] = frozenset()
     motion_type = TpsmmMotion
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int | None = None, backend: str = "ort") -> None:
+    def __init__(
+        self, bundle: Bundle, device: str | Runner = "cpu", threads: int | None = None, backend: str = "ort"
+    ) -> None:
+        self.runner = open_runner(device, threads, backend)
         roles = [*ROLES, *([AVD] if AVD in bundle.manifest.networks else [])]
-        own: dict[str, Session] = {
-            role: bundle.session(role, device=device, threads=threads, backend=backend) for role in roles
-        }
-        self._follower = Follower(device, threads, backend)
+        own: dict[str, Session] = {role: self.runner.open(bundle, role) for role in roles}
+        self._follower = Follower(self.runner)
         self.sessions: Mapping[str, Session] = {**own, **self._follower.sessions}
 
     def tracker(self) -> Tracker:
         """A tracker of its own for one clip or camera, over shared networks."""
         return self._follower.tracker()
 
-    def source(self, image: Image, face: Tracked | None = None) -> TpsmmSource:
+    def source(self, image: There, face: Tracked | None = None) -> TpsmmSource:
         """Read a portrait, uint8 (H, W, 3) RGB of any size: this face of it, or the most prominent.
 
         Raises ImageError, NoFace, SessionError.
         """
-        check_image(image)
+        picture = self.runner.own(image)
         tracked = face or face_of(self.tracker(), image)
         place = head_crop(tracked, CROP)
-        tensor = kernels.crop(image, place.matrix, CROP)
+        tensor = self.runner.crop(picture, place.matrix, CROP)
         points = self._points(tensor)
         numbers({"points": tensor_of(points)}, "keypoints")
-        seen = numbers(self.sessions["appearance"].run({"image": tensor}), "appearance")
-        return TpsmmSource(image.copy(), place, points, {**seen, "source_points": tensor_of(points)})
+        seen = numbers(self.runner.answer(self.sessions["appearance"], {"image": tensor}), "appearance")
+        return TpsmmSource(picture, place, points, kept(self.runner, {**seen, "source_points": tensor_of(points)}))
 
-    def motion(self, frame: Image, tracked: Tracked) -> TpsmmMotion:
+    def motion(self, frame: There, tracked: Tracked) -> TpsmmMotion:
         """The motion of a tracked face in a driving frame, uint8 (H, W, 3) RGB, in pixels of the frame."""
         place = head_crop(tracked, CROP)
-        points = self._points(kernels.crop(frame, place.matrix, CROP))
+        points = self._points(self.runner.crop(frame, place.matrix, CROP))
         half = place.scale * CROP / 2
         middle = place.apply((CROP / 2, CROP / 2))
         return TpsmmMotion(points * half + middle, np.array([*middle, half]))
 
     def render(
         self, source: TpsmmSource, driving: TpsmmMotion, reference: TpsmmMotion | None, transfer: Transfer
-    ) -> Image:
+    ) -> There:
         """The portrait as the driver moves it. Raises MotionError for what this family lacks, SessionError."""
         transfer.check(self.name, self.features)
         points = self._moved(source.points, driving, reference, transfer)
@@ -139,8 +138,8 @@ class Tpsmm:
             "driving_points": tensor_of(points),
             "splines": tensor_of(splines(points, source.points)),
         }
-        drawn = self.sessions["generator"].run(feeds)["image"]
-        return paste(source.image, to_image(drawn), source.crop)
+        drawn = self.runner.run(self.sessions["generator"], feeds)["image"]
+        return paste(self.runner, source.image, drawn, source.crop)
 
     def _moved(self, source: Floats, driving: TpsmmMotion, reference: TpsmmMotion | None, transfer: Transfer) -> Floats:
         """The points that the portrait shall take. Without a reference no face is known to be neutral: absolute."""
@@ -152,11 +151,13 @@ class Tpsmm:
         wanted = driving.seen
         if transfer.adapt_scale and AVD in self.sessions:
             feeds = {"source_points": tensor_of(source), "driving_points": tensor_of(wanted)}
-            wanted = self.sessions[AVD].run(feeds)["points"][0].astype(np.float64)
+            wanted = self.runner.answer(self.sessions[AVD], feeds)["points"][0].astype(np.float64)
         return source + transfer.multiplier * (wanted - source)
 
-    def _points(self, tensor: NDArray[np.float32]) -> Floats:
-        found: Floats = self.sessions["keypoints"].run({"image": tensor})["points"][0].astype(np.float64)
+    def _points(self, tensor: There) -> Floats:
+        found: Floats = self.runner.answer(self.sessions["keypoints"], {"image": tensor})["points"][0].astype(
+            np.float64
+        )
         return found
 
 

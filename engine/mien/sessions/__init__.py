@@ -9,6 +9,7 @@ from mien.errors import DeviceError
 from mien.sessions.base import FunctionSession, Session, SessionInfo, TensorSpec
 
 if TYPE_CHECKING:
+    from mien.sessions.cuda import Stream
     from mien.sessions.openvino import OpenVinoSession
     from mien.sessions.ort import OrtSession
     from mien.sessions.trt import TrtSession
@@ -28,20 +29,25 @@ BACKENDS = ("ort", "openvino", "tensorrt", "rtx")
 
 
 def open_session(
-    model: bytes | str | PathLike[str], backend: str = "ort", device: str = "cpu", threads: int | None = None
+    model: bytes | str | PathLike[str],
+    backend: str = "ort",
+    device: str = "cpu",
+    threads: int | None = None,
+    stream: Stream | None = None,
 ) -> Session:
     """Loads an ONNX model (a file, or its bytes) with a backend on a device.
 
     ort (ONNX Runtime): "cpu", "cuda", "cuda:1". openvino: "cpu". tensorrt and rtx (TensorRT for RTX): "cuda", "cuda:1";
     their engine is built when a model is first used on a GPU, which takes minutes, and kept.
 
-    ``threads`` is at most the number of usable cores; None chooses. Raises DeviceError for a device or backend that
-    cannot run here, MissingDependency where its package is not installed, SessionError for an unreadable model.
+    ``threads`` is at most the number of usable cores; None chooses. ``stream``: of that GPU, to queue all work on;
+    networks that share one can hand tensors on without waiting. Raises DeviceError for a device or backend that cannot
+    run here, MissingDependency where its package is not installed, SessionError for an unreadable model.
     """
     if backend == "ort":
         from mien.sessions.ort import OrtSession
 
-        return OrtSession(model, device, threads)
+        return OrtSession(model, device, threads, stream=stream)
     if backend == "openvino":
         from mien.sessions.openvino import OpenVinoSession
 
@@ -49,7 +55,7 @@ def open_session(
     if backend in ("tensorrt", "rtx"):
         from mien.sessions.trt_open import open_trt
 
-        return open_trt(model, "rtx" if backend == "rtx" else "tensorrt", device)
+        return open_trt(model, "rtx" if backend == "rtx" else "tensorrt", device, stream=stream)
     raise DeviceError(f"Requested backend was: {backend!r}, but there are: {', '.join(BACKENDS)}.")
 
 
