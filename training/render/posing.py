@@ -21,6 +21,8 @@ Bytes = NDArray[np.uint8]
 _PIVOT = np.array([0, -10, -2], np.float32)  # of the head's rotation, in the neck
 CENTRE = np.array([0, 1, 4], np.float32)  # the head point the camera looks at
 SHRINK = 0.975  # of the eyeballs, so that they stay behind the lids
+_LIDS = (("eyeBlink_L", (43, 44), (47, 46)), ("eyeBlink_R", (37, 38), (41, 40)))  # Multi-PIE points above, below
+_OVERLAP = 0.04  # cm by which shut lids pass each other
 HALF_SPAN = 15.0  # cm from the picture's centre to its edge at that point
 
 
@@ -48,7 +50,8 @@ class Viewpoint:
 
 def express(head: Head, shapes: Blendshapes, person: Person, motion: Motion) -> Floats:
     """Expression offsets (V, 3) of every vertex, cm: blendshapes, turned eyeballs, the moved tongue."""
-    offsets = shapes.mix(_meeting(head, motion.weights))
+    offsets = shapes.mix(motion.weights)
+    _meet_lids(offsets[: len(head.neutral)], head, person, motion)
     _move_tongue(offsets, head, person, motion)
     centres, rotation = eye_centres(head, person, motion), look(motion.gaze)
     for side, span in enumerate((kit.EYE_LEFT, kit.EYE_RIGHT)):
@@ -60,12 +63,18 @@ def express(head: Head, shapes: Blendshapes, person: Person, motion: Motion) -> 
     return everywhere
 
 
-def _meeting(head: Head, weights: Floats) -> Floats:
-    """Weights (E,) whose full blink shuts the lids of every identity: at 1 some leave a slit."""
-    closing = weights.copy()
-    for name in ("eyeBlink_L", "eyeBlink_R"):
-        closing[head.expression_names.index(name)] *= 1 + 0.07 * weights[head.expression_names.index(name)] ** 4
-    return closing
+def _meet_lids(offsets: Floats, head: Head, person: Person, motion: Motion) -> None:
+    """Add to the offsets (V, 3) what a full blink lacks to shut these lids: of some identities it leaves a slit."""
+    for name, above, below in _LIDS:
+        shape = head.expression_names.index(name)
+        blink = float(motion.weights[shape]) ** 4
+        if blink < 0.05:
+            continue
+        upper, lower = head.landmarks[list(above)], head.landmarks[list(below)]
+        gap = (person.shape[upper] + offsets[upper] - person.shape[lower] - offsets[lower])[:, 1]
+        travel = (head.expression[shape, lower] - head.expression[shape, upper])[:, 1]
+        lack = float(np.clip(((gap + _OVERLAP) / np.maximum(travel, 0.1)).max(), 0, 0.6))
+        offsets += blink * lack * head.expression[shape]
 
 
 def _move_tongue(offsets: Floats, head: Head, person: Person, motion: Motion) -> None:
