@@ -129,3 +129,29 @@ def test_irises_are_drawn_inside_the_eyes_alone() -> None:
     np.testing.assert_array_equal(maps[:2], draw_openings(points, 128))
     assert maps[2, 32, 32] == 1
     assert 20 < maps[2].sum() < 34  # one disc of 2.6 px with its soft edge: the other eye is shut
+
+
+def test_what_was_not_seen_leaves_the_sources_own(model: PointModel) -> None:
+    unsure = np.array([0.1, 2.0, 0.1, *[0.1] * 5], np.float32)
+    source, first = motion_at(model), motion_at(model, expression=(0, 0, 0))
+    then = replace(motion_at(model, expression=(0.2, 0.4, 0.1)), uncertainty=unsure)
+    np.testing.assert_allclose(model.transfer(source, then, first).expression, [0.5, -0.2, 0.2], atol=1e-6)
+    np.testing.assert_allclose(model.transfer(source, then, None).expression, [0.2, -0.2, 0.1], atol=1e-6)
+    np.testing.assert_allclose(model.express(source, then).expression, [0.5, -0.2, 0.2], atol=1e-6)
+
+
+def test_landmarks_that_were_not_seen_carry_nothing(model: PointModel) -> None:
+    first = motion_at(model)
+    moved = replace(first, landmarks=first.landmarks + np.float32(0.05))
+    assert np.abs(model.rest_of(moved, first)[[0, 50]]).max(1).min() > 0.1
+    hidden = replace(moved, uncertainty=np.array([0.1] * 3 + [0.1, 0.1, 0.1, 0.1, 5.0], np.float32))
+    rest = model.rest_of(hidden, first)
+    assert not rest[50].any() and np.array_equal(rest[0], model.rest_of(moved, first)[0])
+
+
+def test_uncertainty_is_among_the_values_and_may_be_missing(model: PointModel) -> None:
+    motion = replace(motion_at(model), uncertainty=np.arange(8, dtype=np.float32))
+    assert motion.values().size == motion_at(model).values().size + 8
+    np.testing.assert_allclose(motion.with_values(motion.values()).uncertainty, motion.uncertainty)
+    assert motion_at(model).with_values(motion_at(model).values()).uncertainty.size == 0
+    assert motion_at(model).trust.tolist() == [1, 1, 1]

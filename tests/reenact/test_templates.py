@@ -166,3 +166,22 @@ def test_a_file_that_lacks_something_is_refused(name: str) -> None:
     noise = of_noise()
     with pytest.raises(MotionError, match=name):
         Template.read({key: value for key, value in noise.about().items() if key != name}, noise.arrays())
+
+
+def test_a_template_from_before_uncertainties_still_drives(family: Family[Any, Any]) -> None:
+    older = of_noise()
+    motion = next(older.motions(Motion))
+    assert motion is not None and motion.uncertainty.size == 0
+    older.check(family, replace(motion, uncertainty=np.ones(10, np.float32)))
+    with pytest.raises(MotionError, match="other networks"):
+        older.check(family, replace(motion, expression=np.ones(10, np.float32)))
+
+
+def test_uncertainties_are_recorded_with_the_motion(family: Family[Any, Any]) -> None:
+    unsure = np.random.default_rng(1).random((40, 10)).astype(np.float32)
+    newer = replace(of_noise(), parts={**of_noise().parts, "uncertainty": unsure})
+    again = Template.read(newer.about(), newer.arrays())
+    motions = [motion for motion in again.motions(Motion) if motion is not None]
+    np.testing.assert_array_equal([motion.uncertainty for motion in motions], unsure)
+    newer.check(family, next(m for m in of_noise().motions(Motion) if m is not None))
+    assert again.smoothed(Motion).parts["uncertainty"].shape == (40, 10)

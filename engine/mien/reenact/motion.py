@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.geometry import rotation
+from mien.reenact.trust import landmark_trust, value_trust
 
 Floats = NDArray[np.float32]
 
@@ -31,13 +32,16 @@ class Motion:
 
     ``pose``: (3,) yaw, pitch, roll in radians. ``place``: (3,) x, y of the head's origin in normalised crop coordinates
     and the log of the scale in crop units per cm. ``expression``: (E,) the values named by the bundle, cm (gaze:
-    radians), 0 is neutral. ``landmarks``: (L, 2) in normalised crop coordinates.
+    radians), 0 is neutral. ``landmarks``: (L, 2) in normalised crop coordinates. ``uncertainty``: (E + 5,) of each
+    value in units of its deviation in training, then of each group of landmarks (`mien.reenact.trust`) in half
+    centimetres; empty from networks that do not say it, which are believed wholly.
     """
 
     pose: Floats
     place: Floats
     expression: Floats
     landmarks: Floats
+    uncertainty: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def scale(self) -> float:
@@ -48,15 +52,20 @@ class Motion:
         """All numbers as one row for smoothing; place and landmarks in decimetres on the head, which suits them all."""
         size = self.scale * 10
         parts = [self.pose, self.place[:2] / size, self.place[2:], self.expression, self.landmarks.ravel() / size]
-        return np.concatenate(parts).astype(np.float64)
+        return np.concatenate([*parts, self.uncertainty]).astype(np.float64)
 
     def with_values(self, values: NDArray[np.float64]) -> Motion:
         """The motion whose `values` these are; place and landmarks go by the scale among them."""
-        ends = np.cumsum([3, 2, 1, self.expression.size])
-        pose, middle, scale, expression, landmarks = np.split(values.astype(np.float32), ends)
+        ends = np.cumsum([3, 2, 1, self.expression.size, self.landmarks.size])
+        pose, middle, scale, expression, landmarks, uncertainty = np.split(values.astype(np.float32), ends)
         size = np.exp(scale) * 10
         place = np.concatenate([middle * size, scale])
-        return Motion(pose, place, expression, landmarks.reshape(-1, 2) * size)
+        return Motion(pose, place, expression, landmarks.reshape(-1, 2) * size, uncertainty)
+
+    @property
+    def trust(self) -> Floats:
+        """(E,) from 0 to 1: how far each expression value is to be believed."""
+        return value_trust(self.uncertainty, self.expression.size)
 
 
 @dataclass(frozen=True)
@@ -98,10 +107,12 @@ class PointModel:
         """The source's head as the driver moves it.
 
         With a ``reference`` (the driver's first frame) only the change since then is taken over; without one the
-        driver's pose and expression are taken as they are, and the source keeps its place.
+        driver's pose and expression are taken as they are, and the source keeps its place. Either way a value of the
+        driver that was not seen leaves the source's own, and one half believed moves it half.
         """
         if reference is None:
-            return self._limited(replace(source, pose=driving.pose, expression=driving.expression))
+            change = driving.trust * (driving.expression - source.expression)
+            return self._limited(replace(source, pose=driving.pose, expression=source.expression + change))
         ratio = source.scale / reference.scale
         change = driving.place - reference.place
         place = source.place + change * np.array([ratio, ratio, 1.0], np.float32)
@@ -109,7 +120,7 @@ class PointModel:
             replace(
                 source,
                 pose=source.pose + driving.pose - reference.pose,
-                expression=source.expression + driving.expression - reference.expression,
+                expression=source.expression + driving.trust * (driving.expression - reference.expression),
                 place=place.astype(np.float32),
             )
         )
@@ -119,15 +130,18 @@ class PointModel:
 
         0 is the neutral face, so the driver's values are its change.
         """
-        return self._limited(replace(source, expression=source.expression + driving.expression))
+        return self._limited(replace(source, expression=source.expression + driving.trust * driving.expression))
 
     def rest_of(self, driving: Motion, reference: Motion) -> Floats:
         """(K, 3) cm: what the driver's landmarks did since the reference that pose and expression do not explain.
 
         Added to the source's shape it carries the landmarks' whole movement over, also where the expression values
-        fall short of it.
+        fall short of it. Landmarks that were not seen carry nothing.
         """
-        return self.shape_of(driving) - self.shape_of(reference)
+        rest = self.shape_of(driving) - self.shape_of(reference)
+        trust = landmark_trust(driving.uncertainty, self.spread.shape[1])
+        share = self.spread @ trust / np.maximum(self.spread.sum(1), np.float32(1e-6))
+        return np.asarray(rest * share[:, None], np.float32)
 
     def _limited(self, motion: Motion) -> Motion:
         pose = np.clip(motion.pose, -MOST_TURN, MOST_TURN).astype(np.float32)

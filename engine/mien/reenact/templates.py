@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -64,15 +64,17 @@ class Template:
     def check(self, family: Family[Any, Any], sample: FamilyMotion) -> None:
         """Raises MotionError for a template of another family, or of other networks of this one.
 
-        ``sample`` is any motion that this family has read; the template's have the same parts.
+        ``sample`` is any motion that this family has read; the template's have the same parts, but for those that a
+        motion may be without.
         """
         if self.family != family.name:
             raise MotionError(
                 f"The motion template was recorded with a bundle of the family {self.family!r}, and this bundle is of "
                 f"{family.name!r}. Record it again with this one: mien template DRIVER --bundle BUNDLE -o TEMPLATE."
             )
-        there = {name: part.shape[1:] for name, part in self.parts.items()}
-        needed = {name: np.shape(part) for name, part in parts_of(sample).items()}
+        spare = {part.name for part in fields(sample) if part.default_factory is not MISSING}  # type: ignore[arg-type]
+        there = {name: part.shape[1:] for name, part in self.parts.items() if name not in spare}
+        needed = {name: np.shape(part) for name, part in parts_of(sample).items() if name not in spare}
         if there != needed:
             raise MotionError(
                 f"The motion template was recorded with other networks: it has {there} for each frame, and this bundle "
