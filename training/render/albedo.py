@@ -74,8 +74,8 @@ def _gains(look: Look, rng: Generator) -> dict[str, Floats]:
         "crease": dark * (0.12 + 0.45 * look.lid_crease),
         "socket": 0.35 * dark * min(1.0, look.eye_depth / 0.4),
         "lid": shadow * look.eye_shadow_strength + 0.1 * dark,
-        "folds": dark * 0.42 * lines, "wrinkles": dark * 0.4 * old, "crow": dark * 0.42 * old,
-        "frown": dark * 0.3 * lines, "throat": np.array([-0.10, -0.14, -0.15], np.float32),
+        "folds": dark * 0.34 * lines, "wrinkles": dark * 0.4 * old, "crow": dark * 0.26 * old,
+        "frown": dark * 0.2 * lines, "throat": np.array([-0.10, -0.14, -0.15], np.float32),
     }  # fmt: skip
     for name, strength, kinds in (("slow", 0.14, 3), ("middle", 0.07, 3), ("pores", 0.04, 2)):
         amount = strength * (look.pores if name == "pores" else look.blotches)

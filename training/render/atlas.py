@@ -177,9 +177,9 @@ def region_masks(place: Floats, points: Floats, uv: Floats) -> dict[str, Floats]
     chin = face * np.clip(1.5 * _blob(place, (0.0, -6.4, 10.5), (1.9, 1.7, 3.0)), 0, 1) * (1 - lips)
     lines = sum((_blob_line(place, level) for level in (7.3, 8.2, 9.1)), np.zeros_like(x))
     feet = [[(5.1, 3.7), (6.2, 4.5)], [(5.2, 3.3), (6.5, 3.4)], [(5.0, 2.9), (6.2, 2.2)]]
-    crow = np.max([_stroke(place, foot, 0.1) for foot in feet], axis=0)
+    crow = np.max([_stroke(place, foot, 0.16) for foot in feet], axis=0)
     crease = lid_crease(place, points)
-    under = _stroke(place, [(1.9, 2.6), (2.9, 2.1), (4.1, 2.3)], 0.1)
+    under = _stroke(place, [(1.9, 2.6), (2.9, 2.1), (4.1, 2.3)], 0.15)
     return {
         "lips": lips, "mouth_line": mouth_line, "eye_line": np.clip(rims * 1.6, 0, 1) * (1 - 0.3 * eyes),
         "cheeks": face * _blob(place, (4.4, -0.2, 8.5), (1.9, 1.6, 3.0)),
@@ -194,7 +194,7 @@ def region_masks(place: Floats, points: Floats, uv: Floats) -> dict[str, Floats]
         "beard": beard, "moustache": moustache, "chin": chin,
         "folds": np.maximum(_stroke(place, [(1.75, -0.2), (2.3, -1.6), (3.1, -3.6)], 0.17), under),
         "wrinkles": np.clip(lines, 0, 1), "crow": crow,
-        "frown": _stroke(place, [(0.45, 5.0), (0.6, 6.4)], 0.12) + _stroke(place, [(0.0, -5.1), (1.3, -5.4)], 0.22),
+        "frown": _stroke(place, [(0.4, 4.9), (0.6, 6.2)], 0.2) + _stroke(place, [(0.0, -5.1), (1.3, -5.4)], 0.22),
         "throat": smoothstep(-6.8, -9.0, y + 0.15 * z) * smoothstep(9.5, 6.5, z - 0.2 * y - 1),
     }  # fmt: skip
 

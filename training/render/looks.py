@@ -117,7 +117,7 @@ def sample_look(rng: np.random.Generator) -> Look:
     skin = _skin(rng, melanin, style)
     hair_colour = _hair_colour(rng, age, melanin)
     made_up = (not man) and rng.random() < 0.6
-    beard = str(rng.choice(BEARDS, p=(0.46, 0.22, 0.1, 0.1, 0.12))) if man else "none"
+    beard = str(rng.choice(BEARDS, p=(0.44, 0.18, 0.14, 0.1, 0.14))) if man else "none"
     lips = _lips(rng, skin, made_up)
     brow = _shade(hair_colour if rng.random() < 0.7 else (50, 38, 32), float(rng.uniform(0.5, 0.95)))
     hair, hat = _hair_kind(rng, man, age), _hat(rng, man)
@@ -146,7 +146,7 @@ def sample_look(rng: np.random.Generator) -> Look:
         hair_volume=float(rng.uniform(0, 1)), hair_length=float(rng.uniform(0, 1)),
         hair_gloss=float(rng.uniform(0.05, 0.4)),
         hairline=float(rng.normal(-0.3, 0.5)), fringe=float(rng.uniform(0, 1)), parting=float(rng.uniform(-1, 1)),
-        glasses=str(rng.choice(GLASSES, p=(0.78, 0.05, 0.05, 0.06, 0.03, 0.03))), frame=_frame(rng),
+        glasses=str(rng.choice(GLASSES, p=(0.74, 0.06, 0.06, 0.07, 0.03, 0.04))), frame=_frame(rng),
         hat=hat, hat_colour=_cloth_colour(rng),
         earrings=str(rng.choice(EARRINGS, p=(0.9, 0.05, 0.02, 0.03) if man else (0.5, 0.2, 0.15, 0.15))),
         necklace=str(rng.choice(("none", "chain", "beads"), p=(0.93, 0.06, 0.01) if man else (0.7, 0.18, 0.12))),
@@ -219,7 +219,7 @@ def _hair_kind(rng: np.random.Generator, man: bool, age: float) -> str:
 
 
 def _hat(rng: np.random.Generator, man: bool) -> str:
-    if rng.random() > 0.15:
+    if rng.random() > 0.2:
         return "none"
     male, female = (0.3, 0.22, 0.16, 0.2, 0.08, 0.04), (0.1, 0.16, 0.16, 0.14, 0.22, 0.22)
     return str(rng.choice(HATS[1:], p=male if man else female))

@@ -67,11 +67,14 @@ def _ring(picture: Bytes, shine: Floats, gloss: float, rng: Generator) -> None:
     """Brighten one band across the strands of picture (h, w, 3), in place, more where a strand catches light."""
     if gloss <= 0:
         return
-    row = np.linspace(0, 1, len(picture), dtype=np.float32)[:, None]
-    offset = 0.12 * (cv2.blur(shine, (9, 31)) - 0.5)
-    band = np.exp(-(((row - rng.uniform(0.25, 0.5) - offset) / rng.uniform(0.05, 0.12)) ** 2))
-    light = (gloss * (0.3 + 0.9 * shine) * band)[..., None] * (picture.astype(np.float32) * 0.7 + 35)
-    np.copyto(picture, cv2.add(picture, cv2.convertScaleAbs(light)))
+    middle, width = rng.uniform(0.25, 0.5), rng.uniform(0.05, 0.12)
+    rows = slice(int((middle - 2.2 * width) * len(picture)), int((middle + 2.2 * width) * len(picture)))
+    row = np.linspace(0, 1, len(picture), dtype=np.float32)[rows, None]
+    strand, place = shine[rows], picture[rows]
+    offset = np.float32(0.12) * (np.asarray(cv2.blur(strand, (9, 31)), np.float32) - np.float32(0.5))
+    band = np.exp(-(((row - np.float32(middle) - offset) / np.float32(width)) ** 2))
+    light = (np.float32(gloss) * (0.3 + 0.9 * strand) * band)[..., None] * (place * np.float32(0.7) + np.float32(35))
+    place[:] = cv2.add(place, cv2.convertScaleAbs(light))
 
 
 def hair_texture(
