@@ -45,19 +45,37 @@ class Score:
     """The same for no flow at all: how far things move."""
 
 
-def judge_pairs(model: Studio, shards: Sequence[Path], most: int) -> Iterator[Score]:
-    """Scores of up to ``most`` pairs, evenly over the shards; pairs in which mien sees no face are left out."""
+@dataclass(frozen=True)
+class Pair:
+    """One rendered pair as mien does it: two frames of a scene and what it makes of the one for the other."""
+
+    scene: dict[str, npt.NDArray[np.generic]]
+    here: int
+    there: int
+    picture: Image
+    """Frame ``here``, the source."""
+    answer: Image
+    """Frame ``there``, the right answer."""
+    result: Image
+    maps: dict[str, npt.NDArray[np.float32]]
+    """The generator's."""
+
+
+def drawn_pairs(model: Studio, shards: Sequence[Path], most: int) -> Iterator[Pair]:
+    """Up to ``most`` pairs, evenly over the shards; pairs in which mien sees no face are left out."""
     share = -(-most // len(shards))
     for shard in shards:
         arrays = {p.stem: np.load(p, mmap_mode="r") for p in shard.glob("*.npy")}
+        frames = arrays["rgb"].shape[1]
         for scene in range(min(share, len(arrays["rgb"]))):
-            here, there = scene % 3, (scene + 1 + scene // 3 % 2) % 3
-            score = judge_pair(model, {name: array[scene] for name, array in arrays.items()}, here, there)
-            if score is not None:
-                yield score
+            here = scene % frames
+            there = (here + 1 + scene // frames % (frames - 1)) % frames
+            pair = draw_pair(model, {name: array[scene] for name, array in arrays.items()}, here, there)
+            if pair is not None:
+                yield pair
 
 
-def judge_pair(model: Studio, scene: dict[str, npt.NDArray[np.generic]], here: int, there: int) -> Score | None:
+def draw_pair(model: Studio, scene: dict[str, npt.NDArray[np.generic]], here: int, there: int) -> Pair | None:
     """One scene's frame ``here`` moved as ``there``; None where mien sees no face."""
     picture, answer = (np.ascontiguousarray(scene["rgb"][frame], np.uint8) for frame in (here, there))
     source, driving = read(model, picture), read(model, answer)
@@ -65,20 +83,29 @@ def judge_pair(model: Studio, scene: dict[str, npt.NDArray[np.generic]], here: i
         return None
     portrait = prepare(model, picture, source)
     points = model.drive(portrait, driving, source)
-    result = model.draw(portrait, points)
-    flow = flow_of(model, portrait, points)
+    return Pair(scene, here, there, picture, answer, model.draw(portrait, points), maps_of(model, portrait, points))
+
+
+def judge_pairs(model: Studio, shards: Sequence[Path], most: int) -> Iterator[Score]:
+    """Scores of up to ``most`` pairs; see `drawn_pairs`."""
+    return (judge_pair(pair) for pair in drawn_pairs(model, shards, most))
+
+
+def judge_pair(pair: Pair) -> Score:
+    """How near mien's picture comes to the right answer."""
+    scene, here, there, flow = pair.scene, pair.here, pair.there, pair.maps["flow"][0]
     truth = np.asarray(scene["flow"][there, here], np.float32).transpose(2, 0, 1)
     head = ~np.isin(scene["labels"][there], NOT_HEAD)
     seen = (np.asarray(scene["visible"][there, here]) > 127) & head[::2, ::2]
     features = around_openings(np.asarray(scene["landmarks"][there], np.float32))
-    warped = warp(picture, truth)
+    warped = warp(pair.picture, truth)
     return Score(
-        head=decibel(result, answer, head),
-        head_of_copy=decibel(picture, answer, head),
-        head_of_true_flow=decibel(warped, answer, head),
-        features=decibel(result, answer, features),
-        features_of_copy=decibel(picture, answer, features),
-        features_of_true_flow=decibel(warped, answer, features),
+        head=decibel(pair.result, pair.answer, head),
+        head_of_copy=decibel(pair.picture, pair.answer, head),
+        head_of_true_flow=decibel(warped, pair.answer, head),
+        features=decibel(pair.result, pair.answer, features),
+        features_of_copy=decibel(pair.picture, pair.answer, features),
+        features_of_true_flow=decibel(warped, pair.answer, features),
         flow=flow_error(flow, truth, seen),
         still=flow_error(np.zeros_like(flow), truth, seen),
     )
@@ -110,15 +137,15 @@ def prepare(model: Studio, picture: Image, motion: Motion) -> StudioSource:
     return StudioSource(picture, whole, motion, shape, points, seen)
 
 
-def flow_of(model: Studio, source: StudioSource, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(2, 128, 128): the generator's flow, in normalised crop units, to the moved points (K, 3)."""
+def maps_of(model: Studio, source: StudioSource, points: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+    """The generator's maps, as it gives them, to the moved points (K, 3); flow in normalised crop units."""
     feeds = {
         **source.appearance,
         "source_points": source.points[None],
         "driving_points": points[None],
         "openings": draw_openings(points)[None],
     }
-    return np.asarray(model.sessions["generator"].run(feeds)["flow"][0], np.float32)
+    return {name: np.asarray(out, np.float32) for name, out in model.sessions["generator"].run(feeds).items()}
 
 
 def flow_error(flow: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], seen: Mask) -> float:

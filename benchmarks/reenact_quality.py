@@ -1,42 +1,53 @@
-"""How well mien follows a driver: its motion network, its videos, and rendered pairs whose right answer is known.
+"""How well mien follows a driver: its motion network, its films, and rendered pairs whose right answer is known.
 
-python -m benchmarks.reenact_quality motion CLIP...
+python -m benchmarks.reenact_quality motion CLIP...                  the motion network against Face Mesh
+python -m benchmarks.reenact_quality gaze SHARD... --clip CLIP       the turn of the eyes: rendered truth, real irises
+python -m benchmarks.reenact_quality steadiness CLIP...              trembling while the driver holds still
 python -m benchmarks.reenact_quality video --source PICTURE... --driver CLIP... --out FOLDER
-python -m benchmarks.reenact_quality synthetic SHARD...
+python -m benchmarks.reenact_quality synthetic SHARD...              rendered pairs through the whole chain
+python -m benchmarks.reenact_quality identity SHARD...               whether the person stays the same
+python -m benchmarks.reenact_quality precision SHARD... --lower BUNDLE --source PICTURE --driver CLIP
+python -m benchmarks.reenact_quality table                           asked and reached, from what the others wrote
+python -m benchmarks.reenact_quality all SHARD... --source PICTURE... --driver CLIP... --out FOLDER
 
 YuNet and Face Mesh, the judges, are pulled. A gain (regression slope) stands in brackets beside each correlation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
-import av
 import numpy as np
-import numpy.typing as npt
 import typer
 
-from benchmarks import measure, multipie, pairs
-from benchmarks.judge import MIRROR_HELP, Agreement, Judge, Measures, compare, read_clip, show_agreement
-from benchmarks.sheets import ContactSheet, SideBySide, close_up
+from benchmarks import gaze as gazes
+from benchmarks import goals, likeness, measure, multipie, pairs
+from benchmarks import precision as precisions
+from benchmarks.films import clip_rate, film
+from benchmarks.judge import MIRROR_HELP, Agreement, Judge, compare, show_agreement
+from benchmarks.steadiness import steadiness as still_seconds
+from benchmarks.tracked import jitter, landmark_row, track
 from mien.bundle import Bundle
-from mien.image import load_image
 from mien.reenact import Reenactor
 from mien.reenact.studio import Studio
-
-Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
 Mirror = Annotated[str | None, typer.Option(help=MIRROR_HELP)]
 Cache = Annotated[Path | None, typer.Option(help="folder for the driver's measures, so that it is measured once")]
 BundleName = Annotated[str, typer.Option(help="name or path")]
+Lower = Annotated[str | None, typer.Option(help="the same bundle in int8")]
 Results = Annotated[Path, typer.Option(help="folder for the JSON file")]
+Shards = Annotated[list[Path], typer.Argument(help="held-out shards of training.make_data")]
+Most = Annotated[int, typer.Option(help="how many pairs")]
+Portraits = Annotated[list[Path], typer.Option(help="portraits")]
+Drivers = Annotated[list[Path], typer.Option(help="clips")]
+Films = Annotated[Path, typer.Option(help="folder for contact sheets and side-by-side videos")]
+Keep = Annotated[bool, typer.Option("--keep", help="films that lie in the folder already are not made anew")]
+Turned = Annotated[list[str], typer.Option(help="names of portraits in three-quarter view, without their ending")]
+TURNED = ["s10"]
 
 
 @app.command()
@@ -52,14 +63,13 @@ def motion(
     agreements: dict[str, list[Agreement]] = {}
     rows: dict[str, dict[str, float]] = {}
     for clip in clips:
-        seen = judge.measure_clip(clip, cache)
-        landmarks, poses, moved = track(model, clip)
-        agreements[clip.stem] = compare(seen.quantities(), multipie.quantities(landmarks, poses))
-        rows[clip.stem] = landmark_row(landmarks, seen)
+        seen, tracked = judge.measure_clip(clip, cache), track(model, clip)
+        agreements[clip.stem] = compare(seen.quantities(), multipie.quantities(tracked.landmarks, tracked.poses))
+        rows[clip.stem] = landmark_row(tracked.landmarks, seen)
         rows[clip.stem] |= {
-            "frames tracked": float(np.isfinite(poses[:, 0]).mean()),
-            "crops that moved": moved,
-            "jitter of yaw (degrees)": jitter(multipie.since_first(poses)[:, 0]),
+            "frames tracked": float(np.isfinite(tracked.poses[:, 0]).mean()),
+            "crops that moved": tracked.moved,
+            "jitter of yaw (degrees)": jitter(multipie.since_first(tracked.poses)[:, 0]),
             "jitter of yaw, Face Mesh": jitter(np.radians(seen.quantities()["yaw"])),
         }
     show_agreement("Motion network against Face Mesh", agreements)
@@ -67,41 +77,74 @@ def motion(
     write("reenact_motion", results, agreements, rows)
 
 
-def track(model: Studio, clip: Path) -> tuple[Floats, Floats, float]:
-    """(T, L, 2) landmarks in pixels and (T, 3) poses, NaN where lost; and in how many frames the crop moved (share)."""
-    tracker = model.tracker()
-    tracked = [tracker.step(frame) for frame in read_clip(clip)]
-    known = [t for t in tracked if t is not None]
-    if not known:
-        raise typer.BadParameter(f"mien sees no face in {clip}")
-    nothing = np.full_like(known[0].landmarks, np.nan)
-    landmarks = np.array([nothing if t is None else t.landmarks for t in tracked])
-    poses = np.array([np.full(3, np.nan) if t is None else t.outputs["pose"] for t in tracked])
-    crops = np.array([t.crop.matrix for t in known])
-    return landmarks, poses, float((np.diff(crops, axis=0) != 0).any((1, 2)).mean()) if len(known) > 1 else 0.0
+@app.command()
+def gaze(
+    shards: Shards,
+    clip: Annotated[list[Path], typer.Option(help="clips in which the driver looks about")],
+    bundle: BundleName = "studio",
+    most: Most = 200,
+    mirror: Mirror = None,
+    cache: Cache = None,
+    results: Results = measure.RESULTS,
+) -> None:
+    """The turn of the eyes: the angle to rendered truth, and the side of clear glances against real irises."""
+    opened = Bundle.open(bundle)
+    judge, model, columns = Judge.pulled(mirror), Studio(opened), gazes.gaze_columns(opened)
+    answers = list(gazes.rendered(model, columns, shards, most))
+    if not answers:
+        raise typer.BadParameter("mien sees no face in any of the shards")
+    said, truth = (np.stack(column) for column in zip(*answers, strict=True))
+    rows = {"rendered": gazes.angle_figures(said, truth)}
+    for path in clip:
+        eyes = gazes.judge_yaws(path, judge.measure_clip(path, cache))
+        found = gazes.compare_glances(eyes, np.degrees(track(model, path).expressions[:, columns[0]]))
+        rows[path.stem] = {
+            "frames with open eyes": found.frames,
+            "clear glances": found.clear,
+            "right side": found.right,
+            "correlation of yaw": found.correlation,
+            "gain of yaw": found.gain,
+        }
+    show_rows("Gaze", rows)
+    write("reenact_gaze", results, {}, rows)
 
 
-def landmark_row(landmarks: Floats, seen: Measures) -> dict[str, float]:
-    """Median distance of each group of common points, and median and mean of all."""
-    errors = multipie.landmark_errors(landmarks, seen.landmarks)
-    every = np.concatenate(list(errors.values()), axis=1)
-    medians = {group: float(np.nanmedian(values)) for group, values in errors.items()}
-    return medians | {"all, median": float(np.nanmedian(every)), "all, mean": float(np.nanmean(every))}
-
-
-def jitter(angles: Floats) -> float:
-    """Mean size of the second difference between frames, in degrees: what is left is mostly noise."""
-    return float(np.degrees(np.nanmean(np.abs(np.diff(angles, 2))))) if len(angles) > 2 else 0.0
+@app.command()
+def steadiness(
+    clips: list[Path],
+    bundle: BundleName = "studio",
+    mirror: Mirror = None,
+    cache: Cache = None,
+    results: Results = measure.RESULTS,
+) -> None:
+    """Second difference of landmarks over the eye distance in each clip's stillest seconds, beside Face Mesh's."""
+    judge, model = Judge.pulled(mirror), Studio(Bundle.open(bundle))
+    rows: dict[str, dict[str, float]] = {}
+    for clip in clips:
+        seen = judge.measure_clip(clip, cache)
+        still = still_seconds(track(model, clip).landmarks, seen.landmarks, float(clip_rate(clip)))
+        if still is None:
+            raise typer.BadParameter(f"{clip} has no second in which both mien and Face Mesh see a face")
+        rows[clip.stem] = {
+            "seconds": len(still.starts),
+            "movement in them": still.moved,
+            "ours": still.ours,
+            "Face Mesh": still.theirs,
+            "ours / theirs": still.ours / still.theirs,
+        }
+    show_rows("Trembling on a still driver, over the eye distance", rows)
+    write("reenact_steadiness", results, {}, rows)
 
 
 @app.command()
 def video(
-    source: Annotated[list[Path], typer.Option(help="portraits")],
-    driver: Annotated[list[Path], typer.Option(help="clips")],
-    out: Annotated[Path, typer.Option(help="folder for contact sheets and side-by-side videos")],
+    source: Portraits,
+    driver: Drivers,
+    out: Films,
     bundle: BundleName = "studio",
     mirror: Mirror = None,
     cache: Cache = None,
+    keep: Keep = False,
     results: Results = measure.RESULTS,
 ) -> None:
     """mien's own output, measured again by the judges, against its driver."""
@@ -113,56 +156,17 @@ def video(
         agreements = {}
         for clip in driver:
             name = f"{portrait.stem}-{clip.stem}"
-            driven = Driven(reenactor, judge, portrait, clip, judge.measure_clip(clip, cache), out / name)
-            result = judge.measure(driven)
-            agreements[clip.stem] = everything[name] = compare(driven.driver.quantities(), result.quantities())
-            rows[name] = {"YuNet finds a face": float(result.found.mean()), **driven.facts}
+            seen = judge.measure_clip(clip, cache)
+            agreements[clip.stem], rows[name] = film(reenactor, judge, portrait, clip, seen, out / name, keep)
+            everything[name] = agreements[clip.stem]
         show_agreement(f"{portrait.stem}, measured by Face Mesh", agreements)
     show_rows("Output videos", rows)
     write("reenact_video", results, everything, rows)
 
 
-class Driven:
-    """The frames of one portrait driven by one clip; while they pass by, sheet and video are drawn from them."""
-
-    def __init__(
-        self, reenactor: Reenactor, judge: Judge, portrait: Path, clip: Path, driver: Measures, out: Path
-    ) -> None:
-        self.reenactor, self.judge = reenactor, judge
-        self.portrait, self.clip, self.driver, self.out = portrait, clip, driver, out
-        self.facts: dict[str, float] = {}
-
-    def __iter__(self) -> Iterator[Image]:
-        picture = load_image(self.portrait)
-        self.reenactor.set_source(picture)
-        rows, columns = close_up(self.judge.detect(picture), picture)
-        rate = clip_rate(self.clip)
-        sheet, tracked = ContactSheet(len(self.driver.boxes)), 0
-        with SideBySide(Path(f"{self.out}.mp4"), rate) as beside:
-            for index, frame in enumerate(read_clip(self.clip)):
-                result = self.reenactor.step(frame, float(index / rate))
-                tracked += result.status == "tracked"
-                if index == 0:
-                    self.facts["frame 0 (dB)"] = pairs.decibel(result.image, picture)
-                sheet.add(index, frame, result.image[rows, columns])
-                beside.add(frame, result.image)
-                yield result.image
-        sheet.save(Path(f"{self.out}.png"))
-        self.facts["driver tracked"] = tracked / len(self.driver.boxes)
-
-
-def clip_rate(clip: Path) -> Fraction:
-    """Frames per second."""
-    with av.open(str(clip)) as container:
-        return container.streams.video[0].average_rate or Fraction(25)
-
-
 @app.command()
 def synthetic(
-    shards: Annotated[list[Path], typer.Argument(help="held-out shards of training.make_data")],
-    bundle: BundleName = "studio",
-    most: Annotated[int, typer.Option(help="how many pairs")] = 200,
-    results: Results = measure.RESULTS,
+    shards: Shards, bundle: BundleName = "studio", most: Most = 200, results: Results = measure.RESULTS
 ) -> None:
     """Rendered pairs through the whole chain: how near to the right answer, and how much nearer than a copy."""
     model = Studio(Bundle.open(bundle))
@@ -172,6 +176,81 @@ def synthetic(
     rows = pairs.summary(scores)
     show_rows(f"{len(scores)} held-out rendered pairs", rows)
     write("reenact_synthetic", results, {}, rows)
+
+
+@app.command()
+def identity(
+    shards: Shards, bundle: BundleName = "studio", most: Most = 200, results: Results = measure.RESULTS
+) -> None:
+    """Similarity of source and output by mien's identity code, against that of source and true render."""
+    found = likeness.likeness(Studio(Bundle.open(bundle)), shards, most)
+    if not found:
+        raise typer.BadParameter("none of the shards has a pair in which mien sees both faces")
+    rows = {"pairs": found}
+    show_rows("Identity", rows)
+    write("reenact_identity", results, {}, rows)
+
+
+@app.command()
+def precision(
+    shards: Shards,
+    source: Annotated[Path, typer.Option(help="portrait whose steps are timed")],
+    driver: Annotated[Path, typer.Option(help="clip whose steps are timed")],
+    bundle: BundleName = "studio",
+    lower: Lower = None,
+    lower_backend: Annotated[str, typer.Option(help="runtime of the int8 bundle")] = "openvino",
+    most: Most = 200,
+    threads: Annotated[int, typer.Option(help="of each network")] = 2,
+    results: Results = measure.RESULTS,
+) -> None:
+    """What int8 loses on rendered pairs, and how long a whole step takes: float32 in ONNX Runtime, int8 in OpenVINO."""
+    bundles = {"fp32": (bundle, "ort")} | ({"lower": (lower, lower_backend)} if lower else {})
+    rows = precisions.steps(bundles, source, driver, threads)
+    if lower:
+        whole, less = (precisions.quality(*bundles[name], shards, most) for name in ("fp32", "lower"))
+        rows["lower"] |= {f"{part}, lost (dB)": lost for part, lost in precisions.losses(whole, less).items()}
+    show_rows("A whole step, and what the lower precision loses", rows)
+    write("reenact_precision", results, {}, rows)
+
+
+@app.command()
+def table(turned: Turned = TURNED, results: Results = measure.RESULTS) -> None:
+    """What was asked beside what was reached, from the JSON files of the other commands; as JSON and Markdown."""
+    rows = goals.table(goals.read_parts(results), turned)
+    lines = [[row.quantity, row.asked, row.reached, goals.MARK[row.met].strip("*")] for row in rows]
+    measure.show("Asked and reached", ["", "asked", "reached", "met"], lines)
+    measure.write_json("reenact_table", {"rows": [asdict(row) for row in rows]}, results)
+    (results / "reenact_table.md").write_text(goals.markdown(rows))
+
+
+@app.command("all")
+def everything(
+    shards: Shards,
+    source: Portraits,
+    driver: Drivers,
+    out: Films,
+    glancing: Annotated[str, typer.Option(help="the driver who looks about, by name")] = "d14",
+    turned: Turned = TURNED,
+    bundle: BundleName = "studio",
+    lower: Lower = None,
+    most: Most = 200,
+    mirror: Mirror = None,
+    cache: Cache = None,
+    keep: Keep = False,
+    results: Results = measure.RESULTS,
+) -> None:
+    """Every part one after the other, then the table."""
+    lookers = [clip for clip in driver if clip.stem == glancing]
+    if not lookers:
+        raise typer.BadParameter(f"none of the drivers is {glancing!r}", param_hint="--glancing")
+    motion(driver, bundle, mirror, cache, results)
+    gaze(shards, lookers, bundle, most, mirror, cache, results)
+    steadiness(driver, bundle, mirror, cache, results)
+    synthetic(shards, bundle, most, results)
+    identity(shards, bundle, most, results)
+    precision(shards, source[0], driver[0], bundle, lower, most=most, results=results)
+    video(source, driver, out, bundle, mirror, cache, keep, results)
+    table(turned, results)
 
 
 def show_rows(title: str, rows: dict[str, dict[str, float]]) -> None:

@@ -1,4 +1,4 @@
-"""The quality benchmark's own bookkeeping, on discs instead of faces."""
+"""Films and tracks of clips, on discs instead of faces."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 import typer
 from numpy.typing import NDArray
 
-from benchmarks import reenact_quality
+from benchmarks import films, tracked
 from benchmarks.judge import Measures, read_clip
 from mien.faces import NetworkDetector, Tracker
 from mien.image import load_image, save_image
@@ -37,16 +37,17 @@ def disc(x: float) -> Image:
 
 def test_track_follows_a_clip_and_marks_where_the_face_is_lost(tmp_path: Path) -> None:
     frames = [disc(100), disc(104), scene(width=320, height=240), disc(112), disc(135), disc(135)]
-    landmarks, poses, moved = reenact_quality.track(MODEL, write_clip(tmp_path / "clip.mp4", frames))
-    np.testing.assert_allclose(landmarks[:, 0, 0], [100, 104, np.nan, 112, 135, 135], atol=3)
-    assert np.isfinite(poses[:, 0]).tolist() == [True, True, False, True, True, True]
-    assert 0 < moved < 1
+    found = tracked.track(MODEL, write_clip(tmp_path / "clip.mp4", frames))
+    np.testing.assert_allclose(found.landmarks[:, 0, 0], [100, 104, np.nan, 112, 135, 135], atol=3)
+    assert np.isfinite(found.poses[:, 0]).tolist() == [True, True, False, True, True, True]
+    assert np.isnan(found.expressions[2]).all() and np.isfinite(found.expressions[3]).all()
+    assert 0 < found.moved < 1
 
 
 def test_track_says_when_there_is_no_face(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "empty.mp4", [scene(width=320, height=240)] * 3)
     with pytest.raises(typer.BadParameter, match=r"no face in .*empty\.mp4"):
-        reenact_quality.track(MODEL, clip)
+        tracked.track(MODEL, clip)
 
 
 def test_driven_passes_results_on_and_draws_them(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_driven_passes_results_on_and_draws_them(tmp_path: Path) -> None:
 
     measures = Measures(np.zeros((4, 5)), np.zeros((4, 468, 3)))
     judge = SimpleNamespace(detect=lambda image: None)
-    driven = reenact_quality.Driven(Copies(), judge, tmp_path / "portrait.png", clip, measures, tmp_path / "out")
+    driven = films.Driven(Copies(), judge, tmp_path / "portrait.png", clip, measures, tmp_path / "out")
     assert all((image == disc(200)).all() for image in driven)
     assert given == [i / 24 for i in range(4)]
     assert driven.facts == {"frame 0 (dB)": 99, "driver tracked": 0.5}
@@ -75,6 +76,6 @@ def test_driven_passes_results_on_and_draws_them(tmp_path: Path) -> None:
 
 
 def test_jitter_ignores_steady_movement() -> None:
-    assert reenact_quality.jitter(np.linspace(0, 1, 50)) == pytest.approx(0, abs=1e-9)
-    assert reenact_quality.jitter(np.radians([0.0, 1, 0, 1, 0])) == pytest.approx(2)
-    assert reenact_quality.jitter(np.array([0.0])) == 0
+    assert tracked.jitter(np.linspace(0, 1, 50)) == pytest.approx(0, abs=1e-9)
+    assert tracked.jitter(np.radians([0.0, 1, 0, 1, 0])) == pytest.approx(2)
+    assert tracked.jitter(np.array([0.0])) == 0
