@@ -205,7 +205,7 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch, told: MienError, driver: Driver
 
 
 NO_DRIVER = DeviceError("There is no NVIDIA driver: libcuda.so.1.")
-NO_PYCUDA = MissingDependency("pycuda", "tensorrt")
+NO_PYCUDA = MissingDependency("pycuda", "cuda")
 OLD = DeviceError("The NVIDIA driver knows CUDA 12.4; mien needs 13.0 or newer.")
 
 

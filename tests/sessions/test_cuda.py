@@ -44,7 +44,7 @@ def test_a_driver_that_does_not_start_is_a_device_error() -> None:
 def test_without_pycuda_the_line_to_type_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    with pytest.raises(MissingDependency, match=r"pip install 'mien\[tensorrt\]'"):
+    with pytest.raises(MissingDependency, match=r"pip install 'mien\[cuda\]'"):
         Cuda.open()
 
 

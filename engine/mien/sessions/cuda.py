@@ -256,7 +256,7 @@ def _pycuda() -> Any:
     try:
         import pycuda.driver
     except ModuleNotFoundError as error:
-        raise MissingDependency("pycuda", "tensorrt") from error
+        raise MissingDependency("pycuda", "cuda") from error
     except ImportError as error:
         raise DeviceError(f"PyCUDA finds no NVIDIA driver: {error}. {INSTALL_DRIVER}") from error
     return pycuda.driver

@@ -25,8 +25,8 @@ from mien.sessions.nvidia import memory_info
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
-# Both packages are `import onnxruntime`: the one for the CPU has to go first.
-INSTALL_CUDA = "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
+# Both packages are `import onnxruntime`: the one for the CPU has to go first. Older ones were built for older CUDAs.
+INSTALL_CUDA = "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]>=1.31'"
 
 OUT_OF_MEMORY = re.compile(
     r"Failed to allocate memory for requested buffer of size (\d+)|out of memory|(?:CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
