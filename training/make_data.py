@@ -8,6 +8,7 @@ import multiprocessing
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from training.render.head import Head
 from training.render.part import LABELS
-from training.render.sample import Studio
+from training.render.sample import FRAMES, Studio
 
 SHARD = 64  # scenes
 
@@ -71,10 +72,14 @@ def _work(task: tuple[Path, int, int]) -> None:
     write_shard(_studio[0], *task)
 
 
-def make_data(facekit: Path, out: Path, scenes: int, workers: int, seed: int) -> None:
-    """Render what is missing of `scenes` scenes (rounded up to whole shards) into `out`, in `workers` processes."""
+def make_data(facekit: Path, out: Path, scenes: int, workers: int, seed: int) -> float:
+    """Render what is missing of `scenes` scenes (rounded up to whole shards) into `out`, in `workers` processes.
+
+    Returns pictures per second, by the wall, start of the workers included; 0 if none was missing.
+    """
     out.mkdir(parents=True, exist_ok=True)
     write_meta(Studio(Head.load(facekit)), out)
+    start = time.perf_counter()
     shards = -(-scenes // SHARD)
     tasks = [(out, k, seed) for k in range(shards) if not (out / f"shard-{k:05d}").exists()]
     columns = (
@@ -91,6 +96,7 @@ def make_data(facekit: Path, out: Path, scenes: int, workers: int, seed: int) ->
         bar = progress.add_task("scenes", total=shards * SHARD, completed=(shards - len(tasks)) * SHARD)
         for _ in pool.imap_unordered(_work, tasks):
             progress.advance(bar, SHARD)
+    return len(tasks) * SHARD * FRAMES / (time.perf_counter() - start)
 
 
 def main() -> int:
@@ -103,12 +109,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     try:
-        make_data(arguments.facekit, arguments.out, arguments.scenes, arguments.workers, arguments.seed)
+        rate = make_data(arguments.facekit, arguments.out, arguments.scenes, arguments.workers, arguments.seed)
     except KeyboardInterrupt:
         for unfinished in arguments.out.glob(".shard-*"):
             shutil.rmtree(unfinished, ignore_errors=True)
         print("Interrupted. Complete shards are kept; the same command goes on where this one stopped.")
         return 130
+    print(f"{rate:.1f} pictures a second, start of the workers included." if rate else "Nothing was missing.")
     return 0
 
 

@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
-_ANCHORS = 600
+_ANCHORS = 240
 _SOFTNESS = {"skin": 0.45, "gums": 0.45, "hair": 0.3}  # how far light reaches round a surface
 
 
@@ -76,8 +76,8 @@ def build_person(
         uv_triangles.append(surface.uv_triangles + uv_count)
         uvs.append(surface.uv)
         uv_count += len(surface.uv)
-    skin = np.unique(head.surfaces["skin"].triangles)
-    anchors = skin[:: max(1, len(skin) // _ANCHORS)]
+    skin = head.span(kit.SKULL_NECK).stop
+    anchors = np.arange(0, skin, max(1, skin // _ANCHORS))
     for part in props:
         if part.follow is None:
             moved = part.vertices + spread(part.vertices, head.neutral[anchors], shift[anchors])

@@ -53,75 +53,70 @@ def rasterise(
         if left > right or top > bottom:
             continue
         inverse = 1.0 / area
-        # barycentrics of b and c, and what they weigh, are affine in the screen: value at a row's start and steps
+        # barycentrics of b and c, and what they weigh, are affine in the screen
         b_dx, b_dy = (cy - ay) * inverse, -(cx - ax) * inverse
         c_dx, c_dy = -(by - ay) * inverse, (bx - ax) * inverse
         px, py = left + 0.5 - ax, top + 0.5 - ay
         wb, wc = px * b_dx + py * b_dy, px * c_dx + py * c_dy
-        step = b_dx * (bw - aw) + c_dx * (cw - aw)
-        b_scale, c_scale, a_scale = _reciprocal(b_dx), _reciprocal(c_dx), _reciprocal(-b_dx - c_dx)
+        near, near_dx = aw + wb * (bw - aw) + wc * (cw - aw), b_dx * (bw - aw) + c_dx * (cw - aw)
+        near_dy = b_dy * (bw - aw) + c_dy * (cw - aw)
+        # so is where a row enters and leaves it: at most two edges on either side
+        lows, highs = (-1.0, 0.0, -1.0, 0.0), (right - left + 0.0, 0.0, right - left + 0.0, 0.0)
+        lows, highs = _add_edge(lows, highs, wb, b_dx, b_dy)
+        lows, highs = _add_edge(lows, highs, wc, c_dx, c_dy)
+        lows, highs = _add_edge(lows, highs, 1.0 - wb - wc, -b_dx - c_dx, -b_dy - c_dy)
+        low, low_dy, low2, low2_dy = lows
+        high, high_dy, high2, high2_dy = highs
         holes = cutout[part, 1] > 0
+        ta, tb, tc = uv_triangles[t, 0], uv_triangles[t, 1], uv_triangles[t, 2]
+        u = u_dx = u_dy = v = v_dx = v_dy = 0.0
+        if holes:
+            tall, wide = cutout[part, 1], cutout[part, 2]
+            u, u_dx, u_dy = _plane(uv[ta, 0] * aw, uv[tb, 0] * bw, uv[tc, 0] * cw, wb, b_dx, b_dy, wc, c_dx, c_dy, wide)
+            v, v_dx, v_dy = _plane(uv[ta, 1] * aw, uv[tb, 1] * bw, uv[tc, 1] * cw, wb, b_dx, b_dy, wc, c_dx, c_dy, tall)
         for y in range(top, bottom + 1):
-            low, high = _cut(wb, b_scale, 0.0, float(right - left))
-            low, high = _cut(wc, c_scale, low, high)
-            low, high = _cut(1.0 - wb - wc, a_scale, low, high)
-            first, last = int(np.ceil(low - _TOUCH)), int(np.floor(high + _TOUCH))
-            if first <= last:
-                near = aw + wb * (bw - aw) + wc * (cw - aw)
-                if holes:
-                    at, corners = (wb, b_dx, wc, c_dx), uv_triangles[t]
-                    _row_with_holes(
-                        nearness, ids, y, left, first, last, near, step, t, at, (aw, bw, cw), uv, corners, texels,
-                        cutout[part],
-                    )  # fmt: skip
-                else:
-                    for k in range(first, last + 1):
-                        here = np.float32(near + k * step)
-                        if here > nearness[y, left + k]:
-                            nearness[y, left + k] = here
-                            ids[y, left + k] = t
-            wb += b_dy
-            wc += c_dy
+            first = int(np.ceil(max(low, low2, 0.0) - _TOUCH))
+            last = int(np.floor(min(high, high2, right - left + 0.0) + _TOUCH))
+            for k in range(first, last + 1):
+                here = np.float32(near + k * near_dx)
+                if here > nearness[y, left + k]:
+                    if holes:
+                        depth = 1.0 / here
+                        column = min(max(int((u + k * u_dx) * depth), 0), cutout[part, 2] - 1)
+                        row = min(max(int((v + k * v_dx) * depth), 0), cutout[part, 1] - 1)
+                        if texels[cutout[part, 0] + (row * cutout[part, 2] + column) * 4 + 3] < 128:
+                            continue
+                    nearness[y, left + k] = here
+                    ids[y, left + k] = t
+            low, low2, high, high2 = low + low_dy, low2 + low2_dy, high + high_dy, high2 + high2_dy
+            near, u, v = near + near_dy, u + u_dy, v + v_dy
     return nearness, ids
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _reciprocal(step: float) -> float:
-    return 1.0 / step if abs(step) > 1e-12 else 0.0
+def _plane(
+    a: float, b: float, c: float, wb: float, b_dx: float, b_dy: float, wc: float, c_dx: float, c_dy: float, scale: int
+) -> tuple[float, float, float]:
+    """What the corners' values a, b, c, times scale, are at the first sample, and their steps."""
+    b, c = (b - a) * scale, (c - a) * scale
+    return a * scale + wb * b + wc * c, b_dx * b + c_dx * c, b_dy * b + c_dy * c
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _cut(value: float, scale: float, low: float, high: float) -> tuple[float, float]:
-    """The part of low..high where value + x / scale is not negative; a scale of 0 means that it does not change."""
-    if scale > 0:
-        return max(low, -value * scale), high
-    if scale < 0:
-        return low, min(high, -value * scale)
-    return low, (high if value >= 0 else low - 1)
+def _add_edge(
+    lows: tuple[float, float, float, float], highs: tuple[float, float, float, float], value: float, dx: float,
+    dy: float,
+) -> tuple[tuple[float, float, float, float], tuple[float, float, float, float]]:  # fmt: skip
+    """Note where a weight, `value` at the first sample, crosses 0 in a row, and how that moves from row to row.
 
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _row_with_holes(
-    nearness: Floats, ids: Ints, y: int, left: int, first: int, last: int, near: float, step: float, t: int,
-    at: tuple[float, float, float, float], w: tuple[float, float, float], uv: Floats, corners: Ints, texels: Bytes,
-    layout: Ints,
-) -> None:  # fmt: skip
-    wb, b_dx, wc, c_dx = at
-    aw, bw, cw = w
-    au, av = uv[corners[0], 0] * aw, uv[corners[0], 1] * aw
-    bu, bv = uv[corners[1], 0] * bw - au, uv[corners[1], 1] * bw - av
-    cu, cv = uv[corners[2], 0] * cw - au, uv[corners[2], 1] * cw - av
-    u, u_dx = (au + wb * bu + wc * cu) * layout[2], (b_dx * bu + c_dx * cu) * layout[2]
-    v, v_dx = (av + wb * bv + wc * cv) * layout[1], (b_dx * bv + c_dx * cv) * layout[1]
-    for k in range(first, last + 1):
-        here = np.float32(near + k * step)
-        if here > nearness[y, left + k]:
-            depth = 1.0 / here
-            column = min(max(int((u + k * u_dx) * depth), 0), layout[2] - 1)
-            row = min(max(int((v + k * v_dx) * depth), 0), layout[1] - 1)
-            if texels[layout[0] + (row * layout[2] + column) * 4 + 3] >= 128:
-                nearness[y, left + k] = here
-                ids[y, left + k] = t
+    An edge along the rows is left out: the first and the last row say the same.
+    """
+    if abs(dx) < 1e-12:
+        return lows, highs
+    at, step = -value / dx, -dy / dx
+    if dx > 0:
+        return (at, step, lows[0], lows[1]), highs
+    return lows, (at, step, highs[0], highs[1])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")

@@ -34,7 +34,7 @@ Bytes = NDArray[np.uint8]
 
 SIZE = 256
 FLOW_SIZE = 128
-FRAMES = 3
+FRAMES = 4
 FOLLOW = 0.85
 
 
