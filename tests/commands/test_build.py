@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from mien.bundle import Bundle, write_bundle
 from mien.commands import engines, plans
 from mien.commands.build import OPENED_FOR, build
-from mien.commands.engines import gpu_to_build_for
+from mien.commands.engines import EnginesJob, fill_cache, gpu_to_build_for
 from mien.commands.plans import PlansJob, build_plans
 from mien.errors import DeviceError, MienError, MissingDependency, OutputError, SessionError
 from mien.sessions import open_session, trt_open
@@ -153,6 +153,17 @@ def test_the_batch_that_commands_open_is_the_default(gpu: StandInGpu) -> None:
     assert "batches of up to 2; mien's commands open engines for 8" in done.stdout
     run("faces")
     assert len(gpu.built) == 2
+
+
+def test_progress_goes_up_over_all_networks_of_the_cache(gpu: StandInGpu, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    first, second = spec_of(scale_model(), "first"), spec_of(scale_model(3.0), "second")
+    write_bundle(tmp_path / "two", tiny_manifest(first, second), {"first": scale_model(), "second": scale_model(3.0)})
+    cuda = Cuda.open()
+    report = fill_cache(EnginesJob("two", "rtx", cuda), lambda done, whole: told.append((done, whole)))
+    assert told == [(250, 1000), (500, 1000), (750, 1000), (1000, 1000)]
+    assert report.bundle == "tiny" and set(report.networks) == {"first", "second"}
+    assert len({engine.file for engine in report.networks.values()}) == len(gpu.built) == 2
 
 
 def test_plans_for_another_gpu_leave_the_cache_alone(gpu: StandInGpu) -> None:

@@ -11,6 +11,7 @@ from mien.sessions import trt_flavour, trt_open
 from mien.sessions.base import TensorSpec
 from mien.sessions.cuda import Cuda
 from mien.sessions.trt_flavour import Flavour
+from mien.sessions.trt_progress import BuildProgress, BuildStep
 from tests.sessions import fake_trt
 from tests.sessions.driver import StandIn
 from tests.sessions.fake_trt import PLAN, Machine
@@ -32,9 +33,13 @@ def put_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (8, 9)) -> 
     gpu = Gpu(StandIn(capability=capability), Machine())
     real_open = Cuda.open
 
-    def build(network: object, shapes: object, target: object, *rest: object) -> bytes:
+    def build(
+        network: object, shapes: object, target: object, options: object, progress: BuildProgress | None, *rest: object
+    ) -> bytes:
         assert gpu.driver.depth, "built without a current context"
         gpu.built.append(target)
+        if progress is not None:
+            progress(BuildStep("halfway", 1, 2, 0.5, 1.0))
         return PLAN
 
     patch.setattr(Flavour, "capabilities", (86, 89))

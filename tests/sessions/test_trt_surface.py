@@ -119,6 +119,16 @@ def test_the_names_that_are_certainly_used_are_found() -> None:
     assert set(RTX_ONLY) <= names
 
 
+def test_no_object_of_tensorrt_s_goes_by_another_name() -> None:
+    """By the names of members that nothing else has: those with an underscore in them."""
+    classes = [value for value in vars(trt).values() if isinstance(value, type)]
+    members = {name for value in classes for name in vars(value) if "_" in name.strip("_") and name[0] != "_"}
+    found = {use.name.split(".")[-1] for use in USES}
+    for path in (ENGINE / "sessions").glob("trt*.py"):
+        written = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        assert written & members <= found, path.name
+
+
 def test_every_name_is_one_of_tensorrt_rtx() -> None:
     assert not [use for use in USES if not known_to_rtx(use.name)]
 
