@@ -40,7 +40,7 @@ class Camera:
 def sample_camera(rng: np.random.Generator) -> Camera:
     """Draw a camera: most are decent, some are poor."""
     poor = rng.random() < 0.2
-    exposure = float(np.exp(rng.normal(0.06, 0.14)))
+    exposure = float(np.exp(rng.normal(0.15, 0.16)))
     warmth, green = rng.normal(0, 0.05), rng.normal(0, 0.015)
     return Camera(
         gains=(exposure * (1 + warmth), exposure * (1 + green), exposure * (1 - warmth)),
