@@ -10,7 +10,10 @@ from mien_export.networks.studio_motion import GROUP_CM, GROUP_OF, GROUPS, LEFT_
 from training.motion_samples import pairs_in
 
 LID_GAPS = ((37, 41), (38, 40), (43, 47), (44, 46))
-LIP_GAPS = ((61, 67), (62, 66), (63, 65))
+LIP_GAPS = ((61, 67), (62, 66), (63, 65), (48, 54))
+BROW_GAPS = ((17, 36), (19, 37), (21, 39), (22, 42), (24, 44), (26, 45))
+EYE_CORNERS = ((101, 36, 39), (100, 42, 45))
+"""Irises and the corners between which they turn."""
 GAZE = slice(-2, None)
 """Place of the turn of the eyes among the expression values."""
 POSE_UNIT = 0.2
@@ -23,6 +26,7 @@ def landmark_weights(count: int) -> Tensor:
     """(L,): lids, irises and inner lips matter more than their few pixels, the contour less."""
     weights = torch.ones(count)
     weights[:17] = 0.5
+    weights[17:27] = 1.5
     weights[36:48] = 3.0
     weights[60:68] = 2.0
     weights[68:80] = 2.5
@@ -32,10 +36,16 @@ def landmark_weights(count: int) -> Tensor:
 
 
 def gaps(landmarks: Tensor) -> Tensor:
-    """Heights of the eye and mouth openings (N, 7): what a blink or a word is, apart from where the face is."""
-    first, second = zip(*(LID_GAPS + LIP_GAPS), strict=True)
-    height: Tensor = (landmarks[:, list(first)] - landmarks[:, list(second)]).norm(dim=-1)
-    return height
+    """Distances on the face (N, 14): what a blink, a word or a frown is, apart from where the face is."""
+    first, second = zip(*(LID_GAPS + LIP_GAPS + BROW_GAPS), strict=True)
+    far: Tensor = (landmarks[:, list(first)] - landmarks[:, list(second)]).norm(dim=-1)
+    return far
+
+
+def glances(landmarks: Tensor) -> Tensor:
+    """(N, 2, 2): the irises, from the middle between the corners of their eyes."""
+    iris, inner, outer = (landmarks[:, list(part)] for part in zip(*EYE_CORNERS, strict=True))
+    return iris - (inner + outer) / 2
 
 
 def motion_losses(out: MotionOutput, batch: dict[str, Tensor], deviation: Tensor) -> dict[str, Tensor]:
@@ -55,10 +65,11 @@ def motion_losses(out: MotionOutput, batch: dict[str, Tensor], deviation: Tensor
     return {
         "landmarks": 15 * mean(far(out.landmarks)) + 8 * mean(far(out.coarse)),
         "patches": 15 * mean(patch_error(out, truth)),
-        "gaps": 20 * mean((gaps(out.landmarks) - gaps(truth)).abs()),
+        "gaps": 25 * mean((gaps(out.landmarks) - gaps(truth)).abs()),
+        "glances": 10 * mean((glances(out.landmarks) - glances(truth)).abs()),
         "pose": 5 * mean((out.pose - batch["pose"]).abs()),
         "place": 5 * mean((out.place - batch["place"]).abs()),
-        "expression": 1.0 * mean(wrong.abs()) + 0.15 * mean(wrong[:, GAZE].abs()),
+        "expression": 1.0 * mean(wrong.abs()) + 0.3 * mean(wrong[:, GAZE].abs()),
         "pairs": 0.5 * pair_error(out, batch, wrong),
         "doubt": 0.1 * mean(doubt_error(out, batch, wrong)),
         "confidence": 0.3 * F.binary_cross_entropy_with_logits(out.confidence[:, 0], here),
