@@ -146,7 +146,7 @@ def _tongue(rng: Generator, face: Face) -> None:
     if opening > 0.15 and rng.random() < 0.35:
         add(face, {"tongueUp": 1.0}, rng.random())
         face["tongueSide"] = float(rng.normal(0, 0.3))
-    if opening > 0.3 and rng.random() < 0.06:
+    if opening > 0.3 and rng.random() < 0.1:
         add(face, {"tongueOut": 1.0}, rng.uniform(0.3, 1.0))
 
 

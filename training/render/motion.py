@@ -59,7 +59,7 @@ def sample_motions(rng: Generator, names: tuple[str, ...], frames: int) -> list[
     face moves. The first frame, which readers mostly take as the source, is near neutral more often than the others.
     """
     pose = np.zeros(3)
-    if rng.random() < 0.32:
+    if rng.random() < 0.36:
         pose[0] = np.radians(rng.uniform(24, 42)) * (1 if rng.random() < 0.5 else -1)
     stray = float(rng.uniform(0.02, 0.2)) if rng.random() < 0.25 else 1.0
     if stray < 1:
