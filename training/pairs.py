@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,8 +10,21 @@ from numpy.typing import NDArray
 
 from mien.reenact.motion import Motion, PointModel, draw_openings
 from training.data import Floats, Labels, Picture, Samples, Shard, Shards, any_of, recolour
+from training.points import NAMES, measure
+from training.render.painterly import paint
 
 EYES_AND_MOUTH = (range(36, 42), range(42, 48), range(48, 60))
+
+SEEN_FIRST = {NAMES.index(name): scale for name, scale in (
+    ("lid_gap_right", 0.7), ("lid_gap_left", 0.7), ("lip_gap", 1.0), ("mouth_width", 0.8), ("gaze_yaw", 0.5),
+    ("gaze_pitch", 0.4), ("corner_right", 0.6),
+)}  # fmt: skip
+"""Values that pairs are drawn by, and the change (cm, radians) that counts in full."""
+
+TURNED, TURNED_SHARE = 0.436, 0.3
+"""Yaw of a source, radians, from which it is turned away, and how often such a source is asked for."""
+
+PAINTED_SHARE = 0.25
 
 
 def near_map(landmarks: Floats, size: int) -> NDArray[np.uint8]:
@@ -23,9 +36,43 @@ def near_map(landmarks: Floats, size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.dilate(drawn, np.ones((7, 7), np.uint8)), np.uint8)
 
 
+def middles(landmarks: Floats) -> Floats:
+    """(3, 2): where the right eye, the left eye and the mouth are, normalised crop coordinates."""
+    return np.stack([landmarks[list(part)].mean(0) for part in EYES_AND_MOUTH]).astype(np.float32)
+
+
 def as_motion(labels: Labels) -> Motion:
     """The truth in the form that the runtime's networks give."""
     return Motion(labels.pose, labels.place, labels.expression, labels.landmarks)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """All pairs of frames (P, 3): scene, source, driving of one shard; how likely each is drawn (P,); and how likely
+    among those whose source is turned away (P,), all 0 where no source is."""
+
+    pairs: NDArray[np.int64]
+    odds: NDArray[np.float64]
+    turned: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, shard: Shard) -> Choice:
+        """Pairs whose eyes, mouth or gaze change much are drawn up to four times as often as others."""
+        scenes, frames = np.asarray(shard["pose"]).shape[:2]
+        grid = np.indices((scenes, frames, frames)).reshape(3, -1).T
+        pairs = grid[grid[:, 1] != grid[:, 2]]
+        values = measure(np.asarray(shard["offsets"], np.float32), np.asarray(shard["gaze"], np.float32))
+        change = values[pairs[:, 0], pairs[:, 1]] - values[pairs[:, 0], pairs[:, 2]]
+        odds = 1 + np.clip(np.abs(change[:, list(SEEN_FIRST)]) / np.array(list(SEEN_FIRST.values())), 0, 1).sum(1)
+        yaw = np.abs(np.asarray(shard["pose"])[..., 0])[pairs[:, 0], pairs[:, 1]]
+        turned = odds * (yaw > TURNED)
+        return cls(pairs, odds / odds.sum(), turned / max(turned.sum(), 1e-9))
+
+    def draw(self, rng: np.random.Generator, turned: bool) -> tuple[int, int, int]:
+        """Scene, source, driving."""
+        odds = self.turned if turned and self.turned.any() else self.odds
+        scene, source, driving = self.pairs[rng.choice(len(odds), p=odds)]
+        return int(scene), int(source), int(driving)
 
 
 class PairSamples(Samples):
@@ -36,21 +83,21 @@ class PairSamples(Samples):
     ) -> None:
         super().__init__(shards, batch, seed, plain)
         self.model, self.order = model, order
+        self.choices: dict[int, Choice] = {}
 
     def choose(self, shard: Shard, rng: np.random.Generator) -> tuple[int, int, int]:
-        """A scene and two of its frames, the better of two draws by how much mouth and eyes change."""
-        best, most = (0, 0, 1), -1.0
-        for _ in range(1 if self.plain else 2):
-            scene = int(rng.integers(len(shard)))
-            source, driving = (int(v) for v in rng.permutation(3)[:2])
-            offsets = np.asarray(shard["offsets"][scene], np.float32)
-            change = float(np.abs(offsets[source, :68] - offsets[driving, :68]).mean())
-            if change > most:
-                best, most = (scene, source, driving), change
-        return best
+        """A scene and two of its frames; three in ten with a source turned away, more often such that change much."""
+        if self.plain:
+            frames = np.asarray(shard["pose"]).shape[1]
+            source, driving = (int(v) for v in rng.permutation(frames)[:2])
+            return int(rng.integers(len(shard))), source, driving
+        if id(shard) not in self.choices:
+            self.choices[id(shard)] = Choice.of(shard)
+        return self.choices[id(shard)].draw(rng, rng.random() < TURNED_SHARE)
 
     def sample(self, shards: list[Shard], rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
-        """One pair: pictures (3, 256, 256) uint8, points (K, 3), openings, and the truth at 128 px."""
+        """One pair: pictures (3, 256, 256) uint8, points (K, 3), openings (3, 128, 128), the truth at 128 px, and the
+        middles of both eyes and of the mouth (3, 2) in the driving picture."""
         shard = any_of(shards, rng)
         scene, source, driving = self.choose(shard, rng)
         pictures = [np.asarray(shard["rgb"][scene, f], np.uint8) for f in (source, driving)]
@@ -70,14 +117,16 @@ class PairSamples(Samples):
         if not self.plain:
             here, there = self.shaken(here, rng, 0.3), self.shaken(there, rng, 0.5)
         shape = self.model.shape_of(here)
-        driven = self.model.project(there, shape)
-        union = cv2.dilate(np.maximum(alphas[0], alphas[1]), np.ones((5, 5), np.uint8))
+        started, driven = self.model.project(here, shape), self.model.project(there, shape)
+        union = cv2.dilate(np.maximum(alphas[0], alphas[1]), np.ones((3, 3), np.uint8))
         return {
             "source": np.ascontiguousarray(pictures[0].transpose(2, 0, 1)),
             "driving": np.ascontiguousarray(pictures[1].transpose(2, 0, 1)),
-            "source_points": self.model.project(here, shape),
+            "source_points": started,
             "driving_points": driven,
-            "openings": draw_openings(driven),
+            "source_openings": draw_openings(started, irises=True),
+            "openings": draw_openings(driven, irises=True),
+            "middles": middles(labels[1].landmarks),
             "flow": np.ascontiguousarray(flow.transpose(2, 0, 1)),
             "visible": np.ascontiguousarray(visible)[None],
             "head": cv2.resize(alphas[1], (128, 128), interpolation=cv2.INTER_AREA)[None],
@@ -87,12 +136,11 @@ class PairSamples(Samples):
 
     @staticmethod
     def disturb_both(pictures: list[Picture], rng: np.random.Generator) -> list[Picture]:
-        """The same change of colour, and sometimes the same painterly smoothing, for both pictures of a pair."""
+        """The same change of colour, and often the same painterly look, for both pictures of a pair."""
         seed = int(rng.integers(1 << 31))
         pictures = [recolour(p, np.random.default_rng(seed)) for p in pictures]
-        if rng.random() < 0.15:
-            size = int(rng.integers(1, 3)) * 2 + 1
-            pictures = [np.asarray(cv2.medianBlur(p, size), np.uint8) for p in pictures]
+        if rng.random() < PAINTED_SHARE:
+            return list(paint(np.stack(pictures), np.random.default_rng(seed)))
         return pictures
 
     def shaken(self, motion: Motion, rng: np.random.Generator, share: float) -> Motion:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +14,21 @@ import typer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mien_export.networks.studio import Appearance, Generator, GeneratorOutput, compose, warp
+from mien_export.networks.studio import MOST_SHADE, Appearance, Generator, GeneratorOutput, compose, warp
 from training.data import Shards
+from training.discriminator import Discriminator, deceived, judged, matched
 from training.loop import Run, restore
 from training.pairs import PairSamples
 from training.points import PointArrays, mirror_landmarks
+
+
+class Losses(NamedTuple):
+    """What a batch gave: the losses by name, and what an opponent looks at: maps, source and driving at full size."""
+
+    found: dict[str, Tensor]
+    out: GeneratorOutput
+    source: Tensor
+    driving: Tensor
 
 
 def pictures(batch: dict[str, Tensor], key: str) -> Tensor:
@@ -27,17 +38,24 @@ def pictures(batch: dict[str, Tensor], key: str) -> Tensor:
 
 def generate(appearance: Appearance, generator: Generator, batch: dict[str, Tensor]) -> tuple[GeneratorOutput, Tensor]:
     """The generator's maps and the source's identity code; convolutions in bfloat16, geometry in float32."""
+    source = pictures(batch, "source")
     with torch.no_grad():
         prior, density = generator.prior(batch["source_points"], batch["driving_points"])
+        small = F.avg_pool2d(source, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        features, identity = appearance(pictures(batch, "source"))
-        out = generator.correct(features, identity, prior, density, batch["openings"])
+        features, identity = appearance(source, batch["source_openings"])
+        out = generator.correct(features, identity, small, prior, density, batch["openings"])
     return out, identity
 
 
 def gradients(picture: Tensor) -> tuple[Tensor, Tensor]:
     """Differences to the right and to the lower neighbour."""
     return picture[..., 1:] - picture[..., :-1], picture[..., 1:, :] - picture[..., :-1, :]
+
+
+def around(head: Tensor) -> Tensor:
+    """1 on a rim of 5 pixels around ``head`` (N, 1, h, w), where a background that bends is seen first."""
+    return F.max_pool2d(head, 11, 1, 5) - head
 
 
 def folds(flow: Tensor) -> Tensor:
@@ -49,46 +67,86 @@ def folds(flow: Tensor) -> Tensor:
     return F.relu(-jacobian).mean()
 
 
-def losses(appearance: Appearance, generator: Generator, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Truth for flow, visibility and mask; L1 for the picture, its gradients, and the paint in holes.
+def light(source: Tensor, driving: Tensor, flow: Tensor) -> Tensor:
+    """(N, 3, 64, 64): the logarithm of how much brighter the driving picture is than the source moved by the truth."""
+    size = 64
+    moved = F.adaptive_avg_pool2d(warp(F.adaptive_avg_pool2d(source, 128), flow), size)
+    gain = torch.log((F.adaptive_avg_pool2d(driving, size) + 0.02) / (moved + 0.02))
+    return gain.clamp(-MOST_SHADE, MOST_SHADE)
+
+
+def losses(appearance: Appearance, generator: Generator, batch: dict[str, Tensor]) -> Losses:
+    """Truth for flow, visibility, light and mask; L1 for the picture, its gradients, and the paint in holes.
 
     Two batches in three compare pictures of half the size: most of what is to be learned shows there, at half the time.
     """
     out, identity = generate(appearance, generator, batch)
     source, driving = pictures(batch, "source"), pictures(batch, "driving")
     mask = batch["mask"].float().div(255)
-    whole_driving = driving
-    if torch.rand(()) < 2 / 3:
-        source, driving, mask = F.avg_pool2d(source, 2), F.avg_pool2d(driving, 2), F.avg_pool2d(mask, 2)
-        smaller = {key: F.avg_pool2d(getattr(out, key), 2) for key in ("visible", "paint", "mask")}
-        out = out._replace(**smaller)
-    size = source.shape[-1]
     near = batch["near"].float().div(255)
     visible = batch["visible"].float().div(255)
     head = batch["head"].float().div(255)
+    rim = F.interpolate(around(head), size=mask.shape[-2:])
+    whole = out, source, driving
+    if torch.rand(()) < 2 / 3:
+        source, driving, mask, rim = (F.avg_pool2d(x, 2) for x in (source, driving, mask, rim))
+        smaller = {key: F.avg_pool2d(getattr(out, key), 2) for key in ("visible", "paint", "mask")}
+        out = out._replace(**smaller)
+    size = source.shape[-1]
     full = F.interpolate(near, size=size)
     apart = (out.flow - batch["flow"]).norm(dim=1, keepdim=True)
-    weight = visible * (0.15 + head + 8 * near * head)
+    weight = visible * (0.15 + head + 8 * near * head + 0.6 * around(head))
     hole = F.interpolate(1 - visible, size=size) * (1 + 20 * full)
     result = compose(source, out)
     error = (result - driving).abs()
     sharp = sum((a - b).abs().mean() for a, b in zip(gradients(result), gradients(driving), strict=True))
     shown = F.adaptive_avg_pool2d(out.visible, visible.shape[-1])
+    lit = F.adaptive_avg_pool2d(visible * head, 64) + 0.02
+    gain = (torch.log(out.shade) - light(*whole[1:], batch["flow"])).abs()
     found = {
         "flow": 20 * (apart * weight).sum() / weight.sum(),
         "picture": 2 * (error * (1 + 6 * full)).mean(),
         "sharp": torch.as_tensor(sharp),
         "visible": 0.6 * F.binary_cross_entropy_with_logits(shown, visible, 1 + 12 * near * head),
-        "mask": 0.1 * F.binary_cross_entropy_with_logits(out.mask, mask),
+        "mask": 0.1 * F.binary_cross_entropy_with_logits(out.mask, mask, 1 + 4 * rim),
         "paint": ((out.paint - driving).abs() * (hole + 0.02)).sum() / (hole + 0.02).sum(),
+        "light": 0.3 * (gain * lit).sum() / (3 * lit.sum()),
         "fold": folds(out.flow),
     }
     if torch.rand(()) < 0.25:
         with torch.autocast("cpu", torch.bfloat16):
-            _, other = appearance(whole_driving)
+            _, other = appearance(whole[2], batch["openings"])
         alike = identity @ other.T * 10
         found["identity"] = 0.1 * F.cross_entropy(alike, torch.arange(len(alike)))
-    return found
+    return Losses(found, *whole)
+
+
+@dataclass
+class Opponent:
+    """The discriminator and its own run; from a step on it judges every other batch, and learns from it first."""
+
+    run: Run
+    network: Discriminator
+    begins: int
+
+    def wanted(self, step: int) -> bool:
+        """In this step?"""
+        return step >= self.begins and step % 2 == 0
+
+    def losses(self, batch: dict[str, Tensor], seen: Losses, strength: float) -> dict[str, Tensor]:
+        """What the generator is to make smaller; the discriminator has then made its own step."""
+        result = compose(seen.source, seen.out)
+        with torch.autocast("cpu", torch.bfloat16):
+            real = self.network(seen.driving, batch["openings"], batch["middles"])
+            fake = self.network(result.detach(), batch["openings"], batch["middles"])
+        self.run.update(judged(real, fake))
+        self.network.requires_grad_(False)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                real = self.network(seen.driving, batch["openings"], batch["middles"])
+            fake = self.network(result, batch["openings"], batch["middles"])
+        self.network.requires_grad_(True)
+        return {"fooled": strength * deceived(fake), "matched": 10 * strength * matched(real, fake)}
 
 
 def decibel(error: Tensor, weight: Tensor) -> Tensor:
@@ -132,6 +190,9 @@ def main(
     threads: int = 1,
     workers: int = 1,
     seed: int = 1,
+    warm: Annotated[Path | None, typer.Option(help="folder whose generator.pt to begin with")] = None,
+    adversarial_from: Annotated[int | None, typer.Option(help="step from which a discriminator judges as well")] = None,
+    strength: Annotated[float, typer.Option(help="weight of the discriminator's verdict")] = 0.02,
 ) -> None:
     """Train, or go on training, appearance and generator together."""
     torch.set_num_threads(threads)
@@ -142,7 +203,9 @@ def main(
     appearance, generator = Appearance(), Generator()
     for module in (appearance, generator):
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = Run(runs / "generator.pt", {"appearance": appearance, "generator": generator}, rate, steps)
+    both = {"appearance": appearance, "generator": generator}
+    run = Run(runs / "generator.pt", both, rate, steps, start=warm / "generator.pt" if warm else None)
+    opponent = None if adversarial_from is None else open_opponent(runs, rate, steps, adversarial_from)
     shards = Shards(data)
     held_out = iter(PairSamples(shards, model, order, batch, 7, plain=True))
     checks = [next(held_out) for _ in range(6)]
@@ -150,11 +213,25 @@ def main(
     loader = DataLoader(samples, batch_size=None, num_workers=workers)
 
     def check() -> str:
-        judged = {"appearance": copy.deepcopy(appearance), "generator": copy.deepcopy(generator)}
-        restore(judged, run.averaged)
-        return validate(judged["appearance"], judged["generator"], checks)
+        mean_appearance, mean_generator = copy.deepcopy(appearance), copy.deepcopy(generator)
+        restore({"appearance": mean_appearance, "generator": mean_generator}, run.averaged)
+        return validate(mean_appearance, mean_generator, checks)
 
-    run.train(iter(loader), lambda b: losses(appearance, generator, b), minutes, check)
+    def step(samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        seen = losses(appearance, generator, samples)
+        if opponent is None or not opponent.wanted(run.step):
+            return seen.found
+        return seen.found | opponent.losses(samples, seen, strength)
+
+    run.console.print(f"before: {check()}", soft_wrap=True)
+    run.train(iter(loader), step, minutes, check, beside=[opponent.run] if opponent else [])
+
+
+def open_opponent(runs: Path, rate: float, steps: int, begins: int) -> Opponent:
+    """A fresh discriminator, or the one whose checkpoint lies in the folder."""
+    network = Discriminator()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Opponent(Run(runs / "discriminator.pt", {"discriminator": network}, rate / 4, steps), network, begins)
 
 
 if __name__ == "__main__":

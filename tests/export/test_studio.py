@@ -42,17 +42,22 @@ def generator_inputs(points: int = 120) -> dict[str, torch.Tensor]:
     return {
         "features": torch.randn(1, 32, 64, 64),
         "identity": torch.nn.functional.normalize(torch.randn(1, 64), dim=1),
+        "small": torch.rand(1, 3, 128, 128),
         "source_points": spots,
         "driving_points": moved,
-        "openings": torch.rand(1, 2, 128, 128),
+        "openings": torch.rand(1, 3, 128, 128),
     }
 
 
+def source_inputs() -> dict[str, torch.Tensor]:
+    """Of the appearance network."""
+    return {"image": torch.rand(1, 3, 256, 256), "openings": torch.rand(1, 3, 128, 128)}
+
+
 def test_folding_changes_no_output() -> None:
-    network = stirred(studio.Appearance())
-    image = torch.rand(1, 3, 256, 256)
+    network, inputs = stirred(studio.Appearance()), source_inputs()
     with torch.no_grad():
-        for ours, theirs in zip(folding.folded(network)(image), network(image), strict=True):
+        for ours, theirs in zip(folding.folded(network)(**inputs), network(**inputs), strict=True):
             assert (ours - theirs).abs().max() < 1e-4
     assert not any(isinstance(m, nn.BatchNorm2d) for m in folding.folded(network).modules())
 
@@ -62,7 +67,7 @@ def appearance_graph() -> nn.Module:
 
 
 def test_rounded_weights_are_stored_in_half_the_space() -> None:
-    network, inputs = stirred(studio.Appearance()), {"image": torch.rand(1, 3, 256, 256)}
+    network, inputs = stirred(studio.Appearance()), source_inputs()
     names = ("features", "identity")
     whole = export(folding.folded(network), inputs, names)
     half = export(folding.rounded(folding.folded(network)), inputs, names)
@@ -72,18 +77,49 @@ def test_rounded_weights_are_stored_in_half_the_space() -> None:
 
 def test_the_graphs_together_compute_what_the_generator_computes() -> None:
     appearance, generator = stirred(studio.Appearance()), stirred(studio.Generator())
-    image, inputs = torch.rand(1, 3, 256, 256), generator_inputs()
+    nn.init.normal_(generator.finer.weight, std=0.02)  # begins at 0, where nothing of the fine stage would be seen
+    nn.init.normal_(generator.shade.weight, std=0.02)
+    source, inputs = source_inputs(), generator_inputs()
+    inputs["small"] = nn.functional.avg_pool2d(source["image"], 2)
     del inputs["features"], inputs["identity"]
     with torch.no_grad():
-        features, identity = folding.rounded(folding.folded(appearance))(image)
+        features, identity = folding.rounded(folding.folded(appearance))(**source)
         expected = folding.rounded(folding.folded(generator))(features, identity, **inputs)
-        said = graphs.AppearanceGraph(appearance, generator)(image)
-        seen = dict(zip(("features", "context", "identity"), said, strict=True))
-        flow, visible, paint, mask = graphs.GeneratorGraph(generator)(**seen, **inputs)
+        said = graphs.AppearanceGraph(appearance, generator)(**source)
+        seen = dict(zip(("features", "context", "identity", "small"), said, strict=True))
+        assert torch.equal(seen["small"], inputs.pop("small"))
+        flow, visible, paint, mask, shade = graphs.GeneratorGraph(generator)(**seen, **inputs)
     assert mask[..., 0].max() < 0.05 and mask[..., -1, :].max() < 0.05
     assert (flow - expected.flow).abs().max() < 1e-5
     assert (visible - studio.sharpen(expected.visible)).abs().max() < 1e-4
     assert (paint - expected.paint).abs().max() < 1e-5
+    assert (shade - expected.shade).abs().max() < 1e-5
+    assert shade.min() < 0.98 and shade.max() > 1.02
+
+
+def test_a_fresh_generator_leaves_the_light_as_it_is() -> None:
+    out = stirred(studio.Generator())(**generator_inputs())
+    assert torch.equal(out.shade, torch.ones(1, 3, 64, 64))
+
+
+def test_no_light_is_more_than_three_times_brighter_or_darker() -> None:
+    generator = stirred(studio.Generator())
+    nn.init.normal_(generator.shade.weight, std=50.0)
+    shade = generator(**generator_inputs()).shade
+    assert shade.min() >= 0.33 and shade.max() <= 3.01 and shade.max() > 2.9
+
+
+def test_the_version_before_computes_the_same_in_this_one() -> None:
+    """A first version has neither shade, tint, fine stage nor irises; its weights are what training begins with."""
+    generator, inputs = stirred(studio.Generator()), generator_inputs()
+    generator.enter[0].weight.data[:, -4:] = 0
+    with torch.no_grad():
+        out = generator(**inputs)
+        others = {**inputs, "small": torch.rand(1, 3, 128, 128)}
+        others["openings"] = torch.cat([inputs["openings"][:, :2], torch.rand(1, 1, 128, 128)], 1)
+        again = generator(**others)
+    for one, other in zip(out, again, strict=True):
+        assert (one - other).abs().max() < 1e-6
 
 
 def test_warping_holds_the_edge_as_border_padding_does() -> None:
@@ -131,8 +167,11 @@ def test_without_motion_the_composition_is_the_source() -> None:
     source = torch.rand(1, 3, 256, 256)
     zero = torch.zeros(1, 2, 128, 128)
     sure = torch.full((1, 1, 256, 256), 40.0)
-    out = studio.GeneratorOutput(zero, sure, torch.zeros_like(source), sure, zero[..., :64, :64])
+    lit = torch.ones(1, 3, 64, 64)
+    out = studio.GeneratorOutput(zero, sure, torch.zeros_like(source), sure, zero[..., :64, :64], lit)
     assert (studio.compose(source, out) - source).abs().max() < 1e-5
+    brighter = studio.compose(source, out._replace(shade=lit * 1.5))
+    assert (brighter - source * 1.5).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("role", ["detector", "motion", "appearance", "generator"])
@@ -140,14 +179,14 @@ def test_every_graph_exports_with_parity(role: str) -> None:
     made = {
         "detector": (graphs.DetectorGraph(stirred(studio.Detector())), {"image": torch.rand(1, 3, 192, 192)}),
         "motion": (graphs.MotionGraph(stirred(studio_motion.Motion(SIZES))), {"image": torch.rand(2, 3, 192, 192)}),
-        "appearance": (appearance_graph(), {"image": torch.rand(1, 3, 256, 256)}),
+        "appearance": (appearance_graph(), source_inputs()),
         "generator": (graphs.GeneratorGraph(stirred(studio.Generator())), graph_inputs()),
     }
     outputs = {
         "detector": ("scores", "crops"),
         "motion": ("confidence", "pose", "place", "expression", "landmarks", "uncertainty"),
-        "appearance": ("features", "context", "identity"),
-        "generator": ("flow", "visible", "paint", "mask"),
+        "appearance": ("features", "context", "identity", "small"),
+        "generator": ("flow", "visible", "paint", "mask", "shade"),
     }
     module, inputs = made[role]
     exported = export(module, inputs, outputs[role], batch="batch" if role == "motion" else None)
@@ -157,7 +196,7 @@ def test_every_graph_exports_with_parity(role: str) -> None:
 
 def test_a_wrong_network_is_refused_with_both_values_shown() -> None:
     module = folding.folded(stirred(studio.Appearance()))
-    inputs = {"image": torch.rand(1, 3, 256, 256)}
+    inputs = source_inputs()
     exported = export(module, inputs, ("features", "identity"))
     with pytest.raises(ParityError, match="differs from torch"):
         compare(exported.model, inputs, {"identity": torch.zeros(1, 64), "features": torch.zeros(1, 32, 64, 64)})

@@ -71,10 +71,11 @@ class AppearanceGraph(nn.Module):
         assert enter.bias is not None
         self.bias = nn.Parameter(enter.bias.detach().clone())
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``image`` (1, 3, 256, 256) -> features (1, 32, 64, 64), context (1, 48, 64, 64), identity (1, 64)."""
-        features, identity = self.network(image)
-        return features, F.conv2d(features, self.weight, self.bias, padding=1), identity
+    def forward(self, image: Tensor, openings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """``image`` (1, 3, 256, 256), ``openings`` (1, 3, 128, 128): the source's -> features (1, 32, 64, 64), context
+        (1, 48, 64, 64), identity (1, 64), small (1, 3, 128, 128): the image at half the size."""
+        features, identity = self.network(image, openings)
+        return features, F.conv2d(features, self.weight, self.bias, padding=1), identity, F.avg_pool2d(image, 2)
 
 
 class GeneratorGraph(nn.Module):
@@ -95,10 +96,11 @@ class GeneratorGraph(nn.Module):
         features: Tensor,
         context: Tensor,
         identity: Tensor,
+        small: Tensor,
         source_points: Tensor,
         driving_points: Tensor,
         openings: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """See `mien_export.networks.studio.Generator`; masks leave as probabilities, hardened where it must be sharp.
 
         The blend mask falls to 0 towards the crop's edge: where shoulders cross it, the painted side showed as a seam.
@@ -109,6 +111,6 @@ class GeneratorGraph(nn.Module):
         still = torch.zeros(1, self.spare, *prior.shape[-2:], dtype=prior.dtype)
         moving = torch.cat([warp(features, prior), prior * 4, density, F.pixel_unshuffle(openings, 2), still], 1)
         x0 = F.relu(F.conv2d(moving, self.weight, padding=1) + context)
-        out = self.network.redraw(x0, identity, prior)
+        out = self.network.redraw(x0, identity, small, prior, openings)
         mask = ((torch.sigmoid(out.mask) - 0.05) / 0.9).clamp(0, 1) * self.network.border(out.mask)
-        return out.flow, sharpen(out.visible), out.paint, mask
+        return out.flow, sharpen(out.visible), out.paint, mask, out.shade

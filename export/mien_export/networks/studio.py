@@ -17,6 +17,11 @@ from torch import Tensor, nn
 
 DETECTOR_SIZE = 192
 CROP_SIZE = 256
+OPENINGS = 3
+"""Filled shapes that are drawn from the points: the inside of the mouth, of the eyes, and the irises in them."""
+
+MOST_SHADE = 1.1
+"""Of the logarithm of a gain: three times as bright, or a third."""
 
 EXPRESSIONS = (
     "lid_gap_right", "lid_gap_left", "lower_lid_right", "lower_lid_left", "lip_gap", "jaw_drop", "jaw_side",
@@ -89,7 +94,10 @@ class Detector(nn.Module):
 
 
 class Appearance(nn.Module):
-    """Once per source: features for the generator and a pose-invariant identity code, from the 256 px crop."""
+    """Once per source: features for the generator and a pose-invariant identity code, from the 256 px crop.
+
+    It is told the source's openings, so that the moved features say where an eye or a mouth was open, and how far.
+    """
 
     def __init__(self, features: int = 32, identity: int = 64) -> None:
         super().__init__()
@@ -99,17 +107,18 @@ class Appearance(nn.Module):
         self.down3 = nn.Sequential(Conv(96, 128, 2), Conv(128, 128, 2))
         self.up = Conv(96, 64)
         self.join = Conv(64 + 64, 48)
-        self.features = nn.Conv2d(48 + 48, features, 3, 1, 1)
+        self.features = nn.Conv2d(48 + 48 + 4 * OPENINGS, features, 3, 1, 1)
         self.identity = nn.Linear(128 * 16, identity)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """``image`` (N, 3, 256, 256) -> features (N, 32, 64, 64), identity (N, 64) of unit length."""
+    def forward(self, image: Tensor, openings: Tensor) -> tuple[Tensor, Tensor]:
+        """``image`` (N, 3, 256, 256), ``openings`` (N, 3, 128, 128): the source's -> features (N, 32, 64, 64),
+        identity (N, 64) of unit length."""
         fine = self.stem(image - 0.5)
         middle = self.down1(fine)
         coarse = self.down2(middle)
         code = F.normalize(self.identity(self.down3(coarse).flatten(1)).float(), dim=1)
         middle = self.join(torch.cat([upsample(self.up(coarse)), middle], 1))
-        return self.features(torch.cat([upsample(middle), fine], 1)).float(), code
+        return self.features(torch.cat([upsample(middle), fine, F.pixel_unshuffle(openings, 2)], 1)).float(), code
 
 
 class FlowPrior(nn.Module):
@@ -169,16 +178,22 @@ class GeneratorOutput(NamedTuple):
     """(N, 1, 256, 256) logit: the result may differ from the source here."""
     prior: Tensor
     """(N, 2, 64, 64) the flow before the network's correction."""
+    shade: Tensor
+    """(N, 3, 64, 64) gains of the warped colours, 1/3 to 3: light does not turn with the head."""
 
 
 class Generator(nn.Module):
-    """Each frame: point prior, a U-Net's correction of it, what is hidden, its colour, and where to blend."""
+    """Each frame: point prior, a U-Net's correction of it, what is hidden, its colour, its light, and where to blend.
+
+    The U-Net works at 64 px and says everything once; a thin stage at 128 px then sees the source as the flow moves it,
+    beside the openings as they should be, and corrects flow, masks and paint.
+    """
 
     def __init__(self, features: int = 32, identity: int = 64) -> None:
         super().__init__()
         self.features = features
         self.prior = FlowPrior()
-        self.enter = Conv(2 * features + 3 + 8, 48)
+        self.enter = Conv(2 * features + 3 + 4 * OPENINGS, 48)
         self.down1 = nn.Sequential(Conv(48, 64, 2), Conv(64, 64))
         self.down2 = nn.Sequential(Conv(64, 96, 2), Residual(96))
         self.down3 = nn.Sequential(Conv(96, 128, 2), Conv(128, 128))
@@ -187,43 +202,63 @@ class Generator(nn.Module):
         self.up2 = Conv(96 + 96, 64)
         self.up1 = Conv(64 + 64, 48)
         self.up0 = Conv(48 + 48, 48)
+        self.tint = nn.Linear(identity, 2 * 48)
         self.refine = Conv(48, 48)
         self.flow = nn.Conv2d(48, 2 * 4, 3, 1, 1)
         self.masks = nn.Conv2d(48, 2 * 16, 3, 1, 1)
         self.paint = nn.Conv2d(48, 3 * 16, 3, 1, 1)
+        self.shade = nn.Conv2d(48, 3, 3, 1, 1)
+        self.spread = Conv(48, 4 * 10)
+        self.detail = Conv(10 + 3 + OPENINGS, 16)
+        self.finer = nn.Conv2d(16, 2 + 2 * 4 + 3 * 4, 3, 1, 1)
         nn.init.normal_(self.flow.weight, std=1e-3)
-        nn.init.zeros_(self.film.weight)
+        for zero in (self.film, self.tint, self.shade, self.finer):
+            nn.init.zeros_(zero.weight)
+            nn.init.zeros_(zero.bias)
 
     def forward(
-        self, features: Tensor, identity: Tensor, source_points: Tensor, driving_points: Tensor, openings: Tensor
+        self,
+        features: Tensor,
+        identity: Tensor,
+        small: Tensor,
+        source_points: Tensor,
+        driving_points: Tensor,
+        openings: Tensor,
     ) -> GeneratorOutput:
-        """Points (N, K, 3): x, y, weight; ``openings`` (N, 2, 128, 128): the driver's openings, filled."""
+        """Points (N, K, 3): x, y, weight; ``openings`` (N, 3, 128, 128): the driver's, filled; ``small``
+        (N, 3, 128, 128): the source at half the size."""
         prior, density = self.prior(source_points, driving_points)
-        return self.correct(features, identity, prior, density, openings)
+        return self.correct(features, identity, small, prior, density, openings)
 
     def correct(
-        self, features: Tensor, identity: Tensor, prior: Tensor, density: Tensor, openings: Tensor
+        self, features: Tensor, identity: Tensor, small: Tensor, prior: Tensor, density: Tensor, openings: Tensor
     ) -> GeneratorOutput:
         """What follows the prior; apart, because training runs it in bfloat16 and the prior in float32."""
         changes = torch.cat([prior * 4, density, F.pixel_unshuffle(openings, 2)], 1)
         x0 = self.enter(torch.cat([warp(features, prior), features, changes], 1))
-        return self.redraw(x0, identity, prior)
+        return self.redraw(x0, identity, small, prior, openings)
 
-    def redraw(self, x0: Tensor, identity: Tensor, prior: Tensor) -> GeneratorOutput:
-        """The U-Net behind its first convolution."""
+    def redraw(self, x0: Tensor, identity: Tensor, small: Tensor, prior: Tensor, openings: Tensor) -> GeneratorOutput:
+        """The U-Net behind its first convolution, and the fine stage."""
         x1 = self.down1(x0)
         x2 = self.down2(x1)
-        x3 = self.down3(x2)
-        gain, shift = self.film(identity).unsqueeze(-1).unsqueeze(-1).chunk(2, 1)
-        x3 = x3 * (1 + gain) + shift
+        x3 = coloured(self.down3(x2), self.film(identity))
         up = self.up2(torch.cat([upsample(self.up3(x3)), x2], 1))
         up = self.up1(torch.cat([upsample(up), x1], 1))
-        up = self.refine(self.up0(torch.cat([upsample(up), x0], 1)))
+        up = self.up0(torch.cat([upsample(up), x0], 1))
+        up = self.refine(coloured(up, self.tint(identity)))
         base = F.interpolate(prior, scale_factor=2.0, mode="bilinear", align_corners=False)
-        flow = (base + F.pixel_shuffle(self.flow(up), 2).float() * 0.25) * self.border(base)
-        masks = F.pixel_shuffle(self.masks(up), 4).float()
-        paint = torch.sigmoid(F.pixel_shuffle(self.paint(up), 4).float())
-        return GeneratorOutput(flow, masks[:, :1], paint, masks[:, 1:], prior)
+        border = self.border(base)
+        turn, light = together(up, self.flow, self.shade).split((8, 3), 1)
+        flow = (base + F.pixel_shuffle(turn, 2).float() * 0.25) * border
+        moved = warp(small, flow.detach()) - 0.5
+        seen = torch.cat([F.pixel_shuffle(self.spread(up), 2), moved, openings], 1)
+        turn, logits, colours = self.finer(self.detail(seen)).split((2, 8, 12), 1)
+        flow = flow + turn.float() * 0.25 * border
+        masks = F.pixel_shuffle(self.masks(up), 4).float() + F.pixel_shuffle(logits, 2).float()
+        paint = F.pixel_shuffle(self.paint(up), 4).float() + F.pixel_shuffle(colours, 2).float()
+        shade = torch.exp(MOST_SHADE * torch.tanh(light.float() / MOST_SHADE))
+        return GeneratorOutput(flow, masks[:, :1], torch.sigmoid(paint), masks[:, 1:], prior, shade)
 
     @staticmethod
     def border(like: Tensor) -> Tensor:
@@ -232,6 +267,18 @@ class Generator(nn.Module):
         place = (torch.arange(size, dtype=like.dtype, device=like.device) + 0.5) / size
         ramp = (torch.minimum(place, 1 - place) / 0.06).clamp(max=1.0)
         return ramp.view(1, 1, size, 1) * ramp.view(1, 1, 1, size)
+
+
+def together(x: Tensor, *layers: nn.Conv2d) -> Tensor:
+    """3x3 convolutions of one input as one, their outputs one after the other: ONNX Runtime counts them by 16."""
+    weight = torch.cat([layer.weight for layer in layers])
+    return F.conv2d(x, weight, torch.cat([layer.bias for layer in layers if layer.bias is not None]), padding=1)
+
+
+def coloured(x: Tensor, code: Tensor) -> Tensor:
+    """Features (N, C, h, w) scaled and shifted as a code (N, 2 C) says: FiLM."""
+    gain, shift = code.unsqueeze(-1).unsqueeze(-1).chunk(2, 1)
+    return x * (1 + gain) + shift
 
 
 def warp(picture: Tensor, flow: Tensor) -> Tensor:
@@ -252,8 +299,9 @@ def sharpen(logit: Tensor) -> Tensor:
 
 
 def compose(source: Tensor, out: GeneratorOutput) -> Tensor:
-    """The frame at crop size: warped source where it shows, paint where not, the untouched source outside the mask."""
+    """The frame at crop size: warped and shaded source where it shows, paint where not, the source outside the mask."""
+    shade = F.interpolate(out.shade, size=source.shape[-2:], mode="bilinear", align_corners=False)
     flow = F.interpolate(out.flow, size=source.shape[-2:], mode="bilinear", align_corners=False)
     visible, mask = sharpen(out.visible), torch.sigmoid(out.mask)
-    moved = visible * warp(source, flow) + (1 - visible) * out.paint
+    moved = visible * warp(source, flow) * shade + (1 - visible) * out.paint
     return mask * moved + (1 - mask) * source

@@ -52,6 +52,9 @@ def traced(family: Family) -> dict[str, Traced]:
     place = plain("source_points", 1, sizes.points, 3)
     features_info = plain("features", 1, 32, 64, 64, layout="NCHW")
     context_info = plain("context", 1, 48, 64, 64, layout="NCHW")
+    small_info = picture("small", studio.CROP_SIZE // 2)
+    openings = (torch.rand(1, studio.OPENINGS, 128, 128, generator=rng) > 0.9).float()
+    openings_info = plain("openings", *openings.shape, layout="NCHW", span=(0.0, 1.0))
     return {
         "detector": Traced(
             graphs.DetectorGraph(family.detector),
@@ -75,9 +78,9 @@ def traced(family: Family) -> dict[str, Traced]:
         ),
         "appearance": Traced(
             graphs.AppearanceGraph(family.appearance, family.generator),
-            {"image": image(1, studio.CROP_SIZE)},
-            (picture("image", studio.CROP_SIZE),),
-            (features_info, context_info, plain("identity", 1, 64)),
+            {"image": image(1, studio.CROP_SIZE), "openings": openings},
+            (picture("image", studio.CROP_SIZE), openings_info),
+            (features_info, context_info, plain("identity", 1, 64), small_info),
         ),
         "generator": Traced(
             graphs.GeneratorGraph(family.generator),
@@ -85,23 +88,26 @@ def traced(family: Family) -> dict[str, Traced]:
                 "features": features,
                 "context": torch.randn(1, 48, 64, 64, generator=rng),
                 "identity": identity,
+                "small": image(1, 128),
                 "source_points": points,
                 "driving_points": moved,
-                "openings": (torch.rand(1, 2, 128, 128, generator=rng) > 0.9).float(),
+                "openings": openings,
             },
             (
                 features_info,
                 context_info,
                 plain("identity", 1, 64),
+                small_info,
                 place,
                 plain("driving_points", *place.shape),
-                plain("openings", 1, 2, 128, 128, layout="NCHW", span=(0.0, 1.0)),
+                openings_info,
             ),
             (
                 plain("flow", 1, 2, 128, 128, layout="NCHW"),
                 plain("visible", 1, 1, 256, 256, layout="NCHW", span=(0.0, 1.0)),
                 picture("paint", 256),
                 plain("mask", 1, 1, 256, 256, layout="NCHW", span=(0.0, 1.0)),
+                plain("shade", 1, 3, 64, 64, layout="NCHW", span=(0.3, 3.1)),
             ),
         ),
     }
