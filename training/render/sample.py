@@ -26,7 +26,7 @@ from training.render.orbit import sunk
 from training.render.person import Person, build_person, head_weights
 from training.render.props import Wardrobe, make_props
 from training.render.regions import skin_labels
-from training.render.shadow import cast_shadow
+from training.render.shadow import NO_SHADOW, cast_shadow
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -155,7 +155,8 @@ class Studio:
         openness = shade.occlusion(view.nearness, 4, 40 * self.size / SIZE)
         sky = np.asarray(cv2.blur(openness, (3, 3)), np.float32)
         lights = stage.lights
-        shadow = cast_shadow(person, view.positions, lights.directions[0])
+        # flat light comes from everywhere
+        shadow = NO_SHADOW if lights.kind == "flat" else cast_shadow(person, view.positions, lights.directions[0])
         return shade.shade(
             view.ids, view.nearness, sky, view.samples, surfaces, person.triangles, person.part_of, person.uv,
             person.uv_triangles, _finish(person, lights), person.textures.texels, person.textures.layout,

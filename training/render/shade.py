@@ -224,8 +224,8 @@ def shade(
                 if t < 0:
                     continue
                 part, depth = part_of[t], 1.0 / nearness[2 * y + (k >> 1), 2 * x + (k & 1)]
-                count, sx, sy = 0, 0.0, 0.0
-                for j in range(k, 4):
+                count, sx, sy = 1, 2 * x + (k & 1) + 0.5, 2 * y + (k >> 1) + 0.5
+                for j in range(k + 1, 4):
                     other = group[j]
                     if other < 0 or (other != t and part_of[other] != part):
                         continue
@@ -235,9 +235,8 @@ def shade(
                     count += 1
                     sx += 2 * x + (j & 1) + 0.5
                     sy += 2 * y + (j >> 1) + 0.5
-                if count == 0:
-                    continue
-                wa, wb, wc = weights_at(screen, triangles[t], sx / count, sy / count)
+                share = 1.0 / count
+                wa, wb, wc = weights_at(screen, triangles[t], sx * share, sy * share)
                 a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
                 ta, tb, tc = uv_triangles[t, 0], uv_triangles[t, 1], uv_triangles[t, 2]
                 u = wa * uv[ta, 0] + wb * uv[tb, 0] + wc * uv[tc, 0]
@@ -271,7 +270,8 @@ def shade(
                 light_b = (up * ambient[0, 2] + (1 - up) * ambient[1, 2]) * open2
                 spot_r, spot_g, spot_b = 0.0, 0.0, 0.0
                 gloss, exponent, soft = material[part, 0], material[part, 1], material[part, 2]
-                wrap_g, wrap_b = soft / 4, soft / 16
+                wrap_g, wrap_b = 0.25 * soft, 0.0625 * soft
+                full_r, full_g, full_b = 1 / (1 + soft), 1 / (1 + wrap_g), 1 / (1 + wrap_b)
                 for i in range(len(lights)):
                     lx, ly, lz = lights[i, 0], lights[i, 1], lights[i, 2]
                     facing = nx * lx + ny * ly + nz * lz
@@ -280,9 +280,9 @@ def shade(
                     strength = 0.35 + 0.65 * sky
                     if i == 0 and len(shadow) > 0 and facing > -0.2:
                         strength *= _lit(shadow, aim, px, py, pz)
-                    light_r += (facing + soft) / (1 + soft) * strength * lights[i, 3]
-                    light_g += max(facing + wrap_g, 0.0) / (1 + wrap_g) * strength * lights[i, 4]
-                    light_b += max(facing + wrap_b, 0.0) / (1 + wrap_b) * strength * lights[i, 5]
+                    light_r += (facing + soft) * full_r * strength * lights[i, 3]
+                    light_g += max(facing + wrap_g, 0.0) * full_g * strength * lights[i, 4]
+                    light_b += max(facing + wrap_b, 0.0) * full_b * strength * lights[i, 5]
                     if facing <= 0 or gloss <= 0:
                         continue
                     hx, hy, hz = ex + lx, ey + ly, ez + lz

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,17 @@ _FAR = 100.0  # cm added to the nearness, which has to be positive
 
 @dataclass(frozen=True)
 class Shadow:
-    """nearness (m, m) float32, cm towards the light of what it meets first (0: nothing); aim (3, 4): from positions in
-    cm (a 1 after them) to the map's column and row and the same nearness."""
+    """What the light meets first, and where to look it up.
+
+    nearness (m, m) float32: cm towards the light (0: nothing), empty for no shadow at all; aim (3, 4): from positions
+    in cm, a 1 after them, to the map's column and row and the same nearness.
+    """
 
     nearness: Floats
     aim: Floats
+
+
+NO_SHADOW: Final = Shadow(np.zeros((0, 0), np.float32), np.zeros((3, 4), np.float32))
 
 
 def cast_shadow(person: Person, positions: Floats, direction: Floats) -> Shadow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -42,16 +43,10 @@ def tint(picture: Floats, field: Floats, box: NDArray[np.int32], gain: Floats) -
                     picture[y, x, c] *= np.exp(gain[c] * value)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
 def to_rgba(picture: Floats) -> NDArray[np.uint8]:
     """Picture (h, w, 3) in 0..1 as opaque uint8 RGBA (h, w, 4)."""
-    out = np.empty((picture.shape[0], picture.shape[1], 4), np.uint8)
-    for y in range(picture.shape[0]):
-        for x in range(picture.shape[1]):
-            for c in range(3):
-                out[y, x, c] = np.uint8(min(max(picture[y, x, c], np.float32(0)), np.float32(1)) * 255 + 0.5)
-            out[y, x, 3] = 255
-    return out
+    coded = cv2.convertScaleAbs(np.maximum(picture, 0), alpha=255.0)
+    return np.asarray(cv2.cvtColor(coded, cv2.COLOR_RGB2RGBA), np.uint8)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
