@@ -9,6 +9,9 @@ from torch import nn
 
 from mien import Bundle
 from mien.errors import OutputError
+from mien.geometry import Similarity
+from mien.reenact.motion import Motion
+from mien.reenact.studio import Studio, StudioSource
 from mien_export.checkpoints import CheckpointError
 from mien_export.networks import studio, studio_motion
 from mien_export.pack.studio import pack_studio
@@ -81,3 +84,17 @@ def test_a_bundle_is_not_overwritten_unasked(runs: Path, bundle: Bundle) -> None
     with pytest.raises(OutputError, match="already"):
         pack_studio(runs, runs / "bundle.zip", NAMES)
     assert (runs / "bundle.zip").read_bytes() == before
+
+
+def test_the_runtime_gives_the_networks_their_openings_and_takes_the_shade(bundle: Bundle, native: None) -> None:
+    model, rng = Studio(bundle, threads=1), np.random.default_rng(3)
+    picture = rng.integers(0, 256, (300, 320, 3), np.uint8)
+    points = rng.uniform(-0.8, 0.8, (110, 3)).astype(np.float32)
+    nothing = Motion(*(np.zeros(n, np.float32) for n in (3, 3, len(NAMES))), np.zeros((102, 2), np.float32))
+    seen = model.look(rng.random((1, 3, 256, 256), np.float32), points)
+    assert set(seen) == {"features", "context", "identity", "small"}
+    crop = Similarity.from_crop((150, 150), 256, 256)
+    source = StudioSource(picture, crop, nothing, np.zeros((110, 3), np.float32), points, seen)
+    moved = points + np.array([0.02, 0.01, 0], np.float32)
+    assert model.maps(source, moved)["shade"].shape == (1, 3, 64, 64)
+    assert model.draw(source, moved).shape == picture.shape

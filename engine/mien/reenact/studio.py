@@ -82,9 +82,13 @@ class Studio:
         motion = self._settled(picture, found)
         shape = self.points.shape_of(motion)
         tensor = self.runner.crop(picture, place.matrix, CROP)
-        seen = self.runner.run(self.sessions["appearance"], {"image": tensor})
         points = self.points.project(motion, shape)
-        return StudioSource(picture, place, motion, shape, points, seen)
+        return StudioSource(picture, place, motion, shape, points, self.look(tensor, points))
+
+    def look(self, tensor: There, points: Floats) -> Mapping[str, There]:
+        """What the appearance network says of a source crop, (1, 3, 256, 256) in 0..1, and of its points (K, 3)."""
+        session = self.sessions["appearance"]
+        return self.runner.run(session, {"image": tensor} | _openings(session, points))
 
     def _settled(self, image: There, face: Face) -> Motion:
         """The mean over a few crops of what the motion network says, in coordinates of the source crop."""
@@ -134,19 +138,26 @@ class Studio:
 
     def draw(self, source: StudioSource, points: Floats) -> There:
         """The portrait with its points (K, 3) moved: a new picture of the source's size."""
-        maps = self.runner.run(
-            self.sessions["generator"],
-            {
-                **source.appearance,
-                "source_points": source.points[None],
-                "driving_points": points[None],
-                "openings": draw_openings(points)[None],
-            },
-        )
+        maps = self.maps(source, points)
         return self.runner.warp_blend(
             source.image, maps["flow"][0], maps["visible"][0][0], maps["paint"][0], maps["mask"][0][0],
-            source.crop.matrix,
+            source.crop.matrix, maps["shade"][0] if "shade" in maps else None,
         )  # fmt: skip
+
+    def maps(self, source: StudioSource, points: Floats) -> Mapping[str, There]:
+        """What the generator says of the source with its points (K, 3) moved: see `mien.kernels.warp_blend`."""
+        session = self.sessions["generator"]
+        places = {"source_points": source.points[None], "driving_points": points[None]}
+        return self.runner.run(session, {**source.appearance, **places, **_openings(session, points)})
+
+
+def _openings(session: Session, points: Floats) -> dict[str, Floats]:
+    """The openings as the network was made for them: none, two maps, or three with the irises."""
+    return {
+        spec.name: draw_openings(points, irises=spec.shape[1] == 3)[None]
+        for spec in session.inputs
+        if spec.name == "openings"
+    }
 
 
 def _between(rest: Floats, moved: Floats, share: float) -> Floats:
