@@ -69,7 +69,7 @@ def motion_losses(out: MotionOutput, batch: dict[str, Tensor], deviation: Tensor
         "glances": 10 * mean((glances(out.landmarks) - glances(truth)).abs()),
         "pose": 5 * mean((out.pose - batch["pose"]).abs()),
         "place": 5 * mean((out.place - batch["place"]).abs()),
-        "expression": 1.0 * mean(wrong.abs()) + 0.3 * mean(wrong[:, GAZE].abs()),
+        "expression": 0.7 * mean(wrong.abs()) + 0.2 * mean(wrong[:, GAZE].abs()),
         "pairs": 0.5 * pair_error(out, batch, wrong),
         "doubt": 0.1 * mean(doubt_error(out, batch, wrong)),
         "confidence": 0.3 * F.binary_cross_entropy_with_logits(out.confidence[:, 0], here),
@@ -104,7 +104,7 @@ def pair_error(out: MotionOutput, batch: dict[str, Tensor], wrong: Tensor) -> Te
     def apart(error: Tensor) -> Tensor:
         return (error[:count] - error[-count:]).abs().flatten(1).mean(1)
 
-    error = apart(wrong) + apart(pose) + apart(marks)
+    error = 0.7 * apart(wrong) + apart(pose) + apart(marks)
     return (error * both).sum() / both.sum().clamp(min=1)
 
 

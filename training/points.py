@@ -110,7 +110,8 @@ class PointArrays:
     pivot: Floats
     limits: Floats
     deviation: Floats
-    """(E,) standard deviation of each value in the training data: the unit of its loss."""
+    """(E,) mean distance of each value from its median in the training data: the unit of its loss and its uncertainty,
+    and how far off a guess without looking is."""
 
     def model(self) -> PointModel:
         """As the runtime uses it."""
@@ -133,4 +134,5 @@ def fit(mean: Floats, landmarks: int, offsets: Floats, gaze: Floats) -> PointArr
     limits = np.stack([np.quantile(values, 0.002, axis=0), np.quantile(values, 0.998, axis=0)])
     rigid = np.clip((mean[:, 1] + 14.5) / 7.5, 0, 1)
     basis, spread = fit_basis(offsets, values), fit_spread(mean, landmarks)
-    return PointArrays(mean, basis, spread, rigid, PIVOT, limits.astype(np.float32), values.std(0))
+    deviation = np.abs(values - np.median(values, axis=0)).mean(0)
+    return PointArrays(mean, basis, spread, rigid, PIVOT, limits.astype(np.float32), deviation)

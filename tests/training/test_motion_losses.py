@@ -66,7 +66,7 @@ def test_a_pair_may_be_wrong_alike_and_not_otherwise(batch: dict[str, Tensor]) -
     assert pair_error(alike, batch, zero + 1) < 1e-5
     apart = zero.clone()
     apart[0] = 1
-    assert pair_error(out, batch, apart) == pytest.approx(1 / pairs_in(BATCH))
+    assert pair_error(out, batch, apart) == pytest.approx(0.7 / pairs_in(BATCH))
     batch["present"][0] = 0
     assert pair_error(out, batch, apart) < 1e-6
 

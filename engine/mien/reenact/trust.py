@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-FULL, NONE = 0.45, 0.8
+FULL, NONE = 0.65, 1.0
 """Uncertainties up to which a value is believed wholly, and from which on not at all, smoothly in between.
 
-The unit is the value's deviation in training: who guesses without looking is off by about 0.7 of it.
+The unit is the value's deviation in training: who guesses without looking is off by 1.
 """
 
 _PARTS = {
