@@ -75,6 +75,10 @@ class CudaRunner:
                 sent = self._memory.send("frame", {"": image})[""]
             return Shown(sent.pointer, sent.dtype, sent.shape, sent.owner, image, device=sent.device, queue=sent.queue)
         there = picture if isinstance(picture, DeviceTensor) else DeviceTensor.of(picture, self.device, self.stream)
+        if there.device != self.device:
+            raise DeviceError(
+                f"A picture on {there.device} was given, but this chain runs on {self.device}. Copy it there."
+            )
         _check(there)
         return there
 
