@@ -8,10 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
+
+SETTLED_PACE = 0.3
 
 
 @dataclass
@@ -36,8 +39,12 @@ class Run:
     start: Path | None = None
     """A checkpoint of an earlier version to begin with where there is none at ``path`` yet; see `warm_start`."""
 
+    settled: frozenset[str] = frozenset()
+    """Children of the modules that have been trained before: they learn at SETTLED_PACE of the rate, new ones at all
+    of it."""
+
     def __post_init__(self) -> None:
-        groups = [{"params": [p for p in m.parameters() if p.requires_grad]} for m in self.modules.values()]
+        groups = [group for module in self.modules.values() for group in self.groups(module)]
         self.optimizer = torch.optim.AdamW(groups, self.rate, betas=(0.9, 0.99), weight_decay=1e-3)
         self.console = Console()
         if self.path.exists():
@@ -48,6 +55,15 @@ class Run:
                 parts = sorted({".".join(key.split(".")[:2]) for key in changed})
                 self.console.print(f"begun with {self.start}; new or grown: {', '.join(parts) or 'nothing'}")
             self.averaged = {k: v.detach().clone() for k, v in self.state().items()}
+
+    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """A module's parameters by the pace at which they learn; one group where all are alike."""
+        paces: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                pace = SETTLED_PACE if name.split(".")[0] in self.settled else 1.0
+                paces.setdefault(pace, []).append(parameter)
+        return [{"params": parameters, "pace": pace} for pace, parameters in paces.items()]
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of every module, prefixed with the module's name."""
@@ -79,7 +95,7 @@ class Run:
     def update(self, loss: Tensor) -> None:
         """One optimiser step on ``loss``; a loss that is not finite is skipped, not learned from."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate() * group.get("pace", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
         if torch.isfinite(loss):
             loss.backward()  # type: ignore[no-untyped-call]

@@ -22,6 +22,8 @@ from training.motion_losses import motion_losses
 from training.motion_samples import MotionSamples
 from training.points import NAMES, PointArrays, mirror_landmarks
 
+NEW = frozenset({"eye", "mouth", "gate", "doubt"})
+"""Parts of the network that the bundle's first version did not have."""
 CHECKED = 6
 """Batches of each validation."""
 
@@ -55,7 +57,8 @@ def main(
     order = mirror_landmarks(arrays.points[: sizes.landmarks])
     network = Motion(sizes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     start = None if warm is None else warm / "motion.pt"
-    run = Run(runs / "motion.pt", {"motion": network}, rate, steps, start=start)
+    settled = frozenset(dict(network.named_children())) - NEW if warm else frozenset[str]()
+    run = Run(runs / "motion.pt", {"motion": network}, rate, steps, start=start, settled=settled)
     shards = Shards(data)
     checks = {"here": plain_batches(shards, order, batch)}
     if held_out is not None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mien_export.checkpoints import CheckpointError, read_weights
-from training.loop import Run, averaged, warm_start
+from training.loop import SETTLED_PACE, Run, averaged, warm_start
 
 
 def a_run(path: Path, steps: int = 40) -> tuple[Run, nn.Linear]:
@@ -130,3 +130,13 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"averaged": {"line.weight": torch.zeros(1)}, "extra": Path}, tmp_path / "x.pt")
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_weights(tmp_path / "x.pt", "line")
+
+
+def test_settled_parts_learn_more_slowly(tmp_path: Path) -> None:
+    network = nn.ModuleDict({"old": nn.Linear(2, 1), "new": nn.Linear(2, 1)})
+    run = Run(tmp_path / "two.pt", {"two": network}, rate=0.1, steps=10, warmup=0, settled=frozenset({"old"}))
+    before = {key: value.clone() for key, value in run.state().items()}
+    run.update(sum(parameter.sum() for parameter in network.parameters()))
+    moved = {key: float((value - before[key]).abs().mean()) for key, value in run.state().items()}
+    assert moved["two.old.weight"] == pytest.approx(SETTLED_PACE * moved["two.new.weight"], rel=0.05)
+    assert [group["pace"] for group in Run(tmp_path / "x.pt", {"two": network}, 0.1, 10).optimizer.param_groups] == [1]
