@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-SETTLED_PACE = 0.3
+SETTLED_PACE = 0.25
 
 
 @dataclass

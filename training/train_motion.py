@@ -44,7 +44,7 @@ def main(
     minutes: float = 45.0,
     steps: int = 5000,
     batch: int = 64,
-    rate: float = 1e-3,
+    rate: float = 1.8e-3,
     threads: int = 1,
     workers: int = 1,
     seed: int = 1,
