@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.reenact.motion import Motion, PointModel, draw_openings
+from mien_export.networks.studio import MOST_SHADE
 from training.data import Floats, Labels, Picture, Samples, Shard, Shards, any_of, recolour
 from training.points import NAMES, measure
 from training.render.painterly import paint
@@ -39,6 +40,17 @@ def near_map(landmarks: Floats, size: int) -> NDArray[np.uint8]:
 def middles(landmarks: Floats) -> Floats:
     """(3, 2): where the right eye, the left eye and the mouth are, normalised crop coordinates."""
     return np.stack([landmarks[list(part)].mean(0) for part in EYES_AND_MOUTH]).astype(np.float32)
+
+
+def light(source: Picture, driving: Picture, flow: Floats) -> Floats:
+    """(3, 64, 64): logarithm of how much brighter the driving picture is than the source moved by the true flow."""
+    size = flow.shape[0]
+    places = np.indices((size, size), np.float32).transpose(1, 2, 0)[..., ::-1] + flow * np.float32(size / 2)
+    small = cv2.resize(source, (size, size), interpolation=cv2.INTER_AREA)
+    moved = cv2.remap(small, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    here, there = (cv2.resize(p, (64, 64), interpolation=cv2.INTER_AREA) for p in (moved, driving))
+    gain = np.log((there.astype(np.float32) + 5) / (here.astype(np.float32) + 5))
+    return np.asarray(np.clip(gain, -MOST_SHADE, MOST_SHADE).transpose(2, 0, 1), np.float32)
 
 
 def as_motion(labels: Labels) -> Motion:
@@ -96,8 +108,8 @@ class PairSamples(Samples):
         return self.choices[id(shard)].draw(rng, rng.random() < TURNED_SHARE)
 
     def sample(self, shards: list[Shard], rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
-        """One pair: pictures (3, 256, 256) uint8, points (K, 3), openings (3, 128, 128), the truth at 128 px, and the
-        middles of both eyes and of the mouth (3, 2) in the driving picture."""
+        """One pair: pictures (3, 256, 256) uint8, points (K, 3), openings (3, 128, 128), the truth at 128 px, `light`,
+        and the middles of both eyes and of the mouth (3, 2) in the driving picture."""
         shard = any_of(shards, rng)
         scene, source, driving = self.choose(shard, rng)
         pictures = [np.asarray(shard["rgb"][scene, f], np.uint8) for f in (source, driving)]
@@ -118,6 +130,7 @@ class PairSamples(Samples):
             here, there = self.shaken(here, rng, 0.3), self.shaken(there, rng, 0.5)
         shape = self.model.shape_of(here)
         started, driven = self.model.project(here, shape), self.model.project(there, shape)
+        head = np.asarray(cv2.resize(alphas[1], (128, 128), interpolation=cv2.INTER_AREA), np.uint8)
         union = cv2.dilate(np.maximum(alphas[0], alphas[1]), np.ones((3, 3), np.uint8))
         return {
             "source": np.ascontiguousarray(pictures[0].transpose(2, 0, 1)),
@@ -129,7 +142,9 @@ class PairSamples(Samples):
             "middles": middles(labels[1].landmarks),
             "flow": np.ascontiguousarray(flow.transpose(2, 0, 1)),
             "visible": np.ascontiguousarray(visible)[None],
-            "head": cv2.resize(alphas[1], (128, 128), interpolation=cv2.INTER_AREA)[None],
+            "light": light(pictures[0], pictures[1], flow),
+            "head": head[None],
+            "rim": (cv2.dilate(head, np.ones((11, 11), np.uint8)) - head)[None],
             "mask": np.asarray(union, np.uint8)[None],
             "near": near_map(labels[1].landmarks, 128)[None],
         }

@@ -14,7 +14,7 @@ import typer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mien_export.networks.studio import MOST_SHADE, Appearance, Generator, GeneratorOutput, compose, warp
+from mien_export.networks.studio import Appearance, Generator, GeneratorOutput, compose, warp
 from training.data import Shards
 from training.discriminator import Discriminator, deceived, judged, matched
 from training.loop import Run, restore
@@ -53,11 +53,6 @@ def gradients(picture: Tensor) -> tuple[Tensor, Tensor]:
     return picture[..., 1:] - picture[..., :-1], picture[..., 1:, :] - picture[..., :-1, :]
 
 
-def around(head: Tensor) -> Tensor:
-    """1 on a rim of 5 pixels around ``head`` (N, 1, h, w), where a background that bends is seen first."""
-    return F.max_pool2d(head, 11, 1, 5) - head
-
-
 def folds(flow: Tensor) -> Tensor:
     """How far the sampled grid turns over: the negative part of the Jacobian of place + flow."""
     cell = 2 / flow.shape[-1]
@@ -65,14 +60,6 @@ def folds(flow: Tensor) -> Tensor:
     down = (flow[:, :, 1:, :-1] - flow[:, :, :-1, :-1]) / cell
     jacobian = (1 + right[:, 0]) * (1 + down[:, 1]) - right[:, 1] * down[:, 0]
     return F.relu(-jacobian).mean()
-
-
-def light(source: Tensor, driving: Tensor, flow: Tensor) -> Tensor:
-    """(N, 3, 64, 64): the logarithm of how much brighter the driving picture is than the source moved by the truth."""
-    size = 64
-    moved = F.adaptive_avg_pool2d(warp(F.adaptive_avg_pool2d(source, 128), flow), size)
-    gain = torch.log((F.adaptive_avg_pool2d(driving, size) + 0.02) / (moved + 0.02))
-    return gain.clamp(-MOST_SHADE, MOST_SHADE)
 
 
 def losses(appearance: Appearance, generator: Generator, batch: dict[str, Tensor]) -> Losses:
@@ -86,7 +73,7 @@ def losses(appearance: Appearance, generator: Generator, batch: dict[str, Tensor
     near = batch["near"].float().div(255)
     visible = batch["visible"].float().div(255)
     head = batch["head"].float().div(255)
-    rim = F.interpolate(around(head), size=mask.shape[-2:])
+    rim = F.interpolate(batch["rim"].float().div(255), size=mask.shape[-1])
     whole = out, source, driving
     if torch.rand(()) < 2 / 3:
         source, driving, mask, rim = (F.avg_pool2d(x, 2) for x in (source, driving, mask, rim))
@@ -95,14 +82,14 @@ def losses(appearance: Appearance, generator: Generator, batch: dict[str, Tensor
     size = source.shape[-1]
     full = F.interpolate(near, size=size)
     apart = (out.flow - batch["flow"]).norm(dim=1, keepdim=True)
-    weight = visible * (0.15 + head + 8 * near * head + 0.6 * around(head))
+    weight = visible * (0.15 + head + 8 * near * head + 0.6 * batch["rim"].float().div(255))
     hole = F.interpolate(1 - visible, size=size) * (1 + 20 * full)
     result = compose(source, out)
     error = (result - driving).abs()
     sharp = sum((a - b).abs().mean() for a, b in zip(gradients(result), gradients(driving), strict=True))
     shown = F.adaptive_avg_pool2d(out.visible, visible.shape[-1])
     lit = F.adaptive_avg_pool2d(visible * head, 64) + 0.02
-    gain = (torch.log(out.shade) - light(*whole[1:], batch["flow"])).abs()
+    gain = (torch.log(out.shade) - batch["light"]).abs()
     found = {
         "flow": 20 * (apart * weight).sum() / weight.sum(),
         "picture": 2 * (error * (1 + 6 * full)).mean(),

@@ -166,12 +166,8 @@ def warp_blend(
     visible_ = checks.array("warp_blend: visible", visible, mask_.shape, np.float32)
     paint_ = checks.array("warp_blend: paint", paint, (3, *mask_.shape), np.float32)
     to_source, to_crop = checks.matrix("warp_blend: similarity", similarity)
-    inputs = [source, flow, visible, paint, mask]
-    gains = []
-    if shade is not None:
-        gains = [checks.array("warp_blend: shade", shade, (3, None, None), np.float32)]
-        inputs.append(shade)
-    result = checks.output("warp_blend: out", out, source_.shape, inputs)
+    gains = [] if shade is None else [checks.array("warp_blend: shade", shade, (3, None, None), np.float32)]
+    result = checks.output("warp_blend: out", out, source_.shape, [source, flow, visible, paint, mask, *gains])
     dense = _dense(result)
     _kernels().warp_blend(dense, source_, flow_, visible_, paint_, mask_, to_crop, to_source, *gains)
     return _stored(result, dense)

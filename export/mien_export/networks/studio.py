@@ -213,8 +213,8 @@ class Generator(nn.Module):
         self.finer = nn.Conv2d(16, 2 + 2 * 4 + 3 * 4, 3, 1, 1)
         nn.init.normal_(self.flow.weight, std=1e-3)
         for zero in (self.film, self.tint, self.shade, self.finer):
-            nn.init.zeros_(zero.weight)
-            nn.init.zeros_(zero.bias)
+            for weight in zero.parameters():
+                nn.init.zeros_(weight)
 
     def forward(
         self,
@@ -249,11 +249,11 @@ class Generator(nn.Module):
         up = self.refine(coloured(up, self.tint(identity)))
         base = F.interpolate(prior, scale_factor=2.0, mode="bilinear", align_corners=False)
         border = self.border(base)
-        turn, light = together(up, self.flow, self.shade).split((8, 3), 1)
+        turn, light = torch.split(together(up, self.flow, self.shade), [8, 3], 1)
         flow = (base + F.pixel_shuffle(turn, 2).float() * 0.25) * border
         moved = warp(small, flow.detach()) - 0.5
         seen = torch.cat([F.pixel_shuffle(self.spread(up), 2), moved, openings], 1)
-        turn, logits, colours = self.finer(self.detail(seen)).split((2, 8, 12), 1)
+        turn, logits, colours = torch.split(self.finer(self.detail(seen)), [2, 8, 12], 1)
         flow = flow + turn.float() * 0.25 * border
         masks = F.pixel_shuffle(self.masks(up), 4).float() + F.pixel_shuffle(logits, 2).float()
         paint = F.pixel_shuffle(self.paint(up), 4).float() + F.pixel_shuffle(colours, 2).float()
