@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,14 @@ def editor(bundle: Bundle) -> Editor:
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     """Every network that is run from now on, in order: its role and what it was fed."""
     seen: Runs = []
-    run = Networks.run
 
-    def counted(self: Networks, role: str, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        seen.append((role, {name: np.array(value) for name, value in feeds.items()}))
-        return run(self, role, feeds)
+    def counted(run: Callable[..., dict[str, NDArray[Any]]]) -> Callable[..., dict[str, NDArray[Any]]]:
+        def running(self: Networks, role: str, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            seen.append((role, {name: np.array(value) for name, value in feeds.items()}))
+            return run(self, role, feeds)
 
-    monkeypatch.setattr(Networks, "run", counted)
+        return running
+
+    monkeypatch.setattr(Networks, "run", counted(Networks.run))
+    monkeypatch.setattr(Networks, "answer", counted(Networks.answer))
     return seen

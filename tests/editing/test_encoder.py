@@ -48,7 +48,7 @@ def test_one_pass_sees_the_face_averaged_down(tmp_path: Path, runs: Runs) -> Non
 def test_an_encoder_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     editor = Editor(tiny_edit_bundle(tmp_path / "b"))
     broken = {"latents": np.full((1, LAYERS, 512), np.nan, np.float32)}
-    monkeypatch.setattr(Networks, "run", lambda self, role, feeds: broken)
+    monkeypatch.setattr(Networks, "answer", lambda self, role, feeds: broken)
     with pytest.raises(SessionError, match="not finite"):
         editor.invert(FACE)
 

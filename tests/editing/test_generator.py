@@ -11,12 +11,13 @@ from mien.editing.generator import Generator
 from mien.editing.latent import Latent
 from mien.editing.networks import Networks
 from mien.editing.settings import read_settings
+from mien.runners import HostRunner
 from tests.editing.conftest import Runs
 from tests.tiny_edit import LAYERS, MEAN, SIDE, SPLIT, WIDTH, picture, tiny_edit_bundle
 
 
 def make(bundle: Bundle, seed: int = 0) -> Generator:
-    networks = Networks(bundle, "cpu", "ort", 1)
+    networks = Networks(bundle, HostRunner(threads=1))
     return Generator(networks, read_settings(bundle), bundle.array("latent_mean"), seed)
 
 

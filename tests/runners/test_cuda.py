@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -119,6 +119,7 @@ def test_crops_are_the_hosts(runner: CudaRunner, x: float, y: float, side: float
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(38, 2, 1.0, 0.0)
 @given(st.integers(1, 40), st.integers(0, 2), st.floats(0.6, 3), st.floats(-3, 3))
 def test_blends_are_the_hosts(runner: CudaRunner, side: int, rim: int, scale: float, angle: float) -> None:
     picture, patch = noise(60, 80, 3), noise(1, 3, 40, 40).astype(np.float32) / 255

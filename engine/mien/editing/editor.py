@@ -24,7 +24,8 @@ from mien.errors import EditError, ImageError
 from mien.faces.alignment import aligned_crop, ffhq
 from mien.faces.portrait import Find, PortraitFinder, choose
 from mien.geometry import Similarity
-from mien.image import Image, check_image, crop, load_image, to_image, to_tensor
+from mien.image import Image, check_image, crop, load_image, to_tensor
+from mien.runners import Runner, open_runner
 from mien.sessions.base import SessionInfo
 from mien.timing import Stopwatch
 
@@ -34,14 +35,16 @@ class Editor:
 
     ``bundle``: a folder, a zip, or an open `Bundle` of the task "edit". ``directions``: more than the bundle brings.
     ``finder``: finds the faces of photographs; by default with the networks that mien brings. ``noise_seed``: for
-    bundles that leave the generator's noise open. Raises BundleError, DeviceError, MissingDependency, EditError.
+    bundles that leave the generator's noise open. ``device``: "cpu", "cuda", "cuda:N", or a `Runner` shared with
+    others; on a GPU pictures and features stay there from network to network. Raises BundleError, DeviceError,
+    MissingDependency, EditError.
     """
 
     def __init__(
         self,
         bundle: Bundle | str | Path,
         *,
-        device: str = "cpu",
+        device: str | Runner = "cpu",
         backend: str = "ort",
         threads: int | None = None,
         directions: Sequence[Direction] = (),
@@ -53,7 +56,8 @@ class Editor:
         self.resolution = settings.resolution
         self._layers = settings.layers
         self._directions = by_name((*settings.directions, *directions), settings.layers, settings.classes)
-        self._networks = Networks(self.bundle, device, backend, threads)
+        self._networks = Networks(self.bundle, open_runner(device, threads, backend))
+        self._runner = self._networks.runner
         mean = self.bundle.array("latent_mean")
         self._generator = Generator(self._networks, settings, mean, noise_seed)
         self._encoder = Encoder(self._networks, self._generator, settings.steps, mean, _average(self.bundle))
@@ -85,7 +89,7 @@ class Editor:
 
     def render(self, latent: Latent) -> Image:
         """What the generator makes of it, uint8 (R, R, 3) RGB."""
-        return to_image(self._generator.render(self._fitting(latent)).image)
+        return self._runner.image(self._generator.render(self._fitting(latent)).image)
 
     def sample(self, seed: int, truncation: float = 0.7) -> Latent:
         """A random face; ``truncation`` 0 is the mean one, 1 is as varied as the training data. Raises EditError."""
@@ -155,13 +159,13 @@ class Editor:
         patch, weight = edited.image, chosen
         if plan.deghost and chosen.any():
             with watch("deghost"):  # F = T M + I (1 - M), its seams repaired
-                fused = fuse(edited.image, to_tensor(subject.aligned), chosen)
+                fused = fuse(self._runner.host(edited.image), to_tensor(subject.aligned), chosen)
                 patch, weight = self._networks.run("deghost", {"fused": fused})["clean"], support(chosen)
         with watch("paste"):  # T M + I (1 - M) again, with the photograph itself as I
-            image, changed = paste(subject.photo, to_image(patch), weight, subject.place)
+            image, changed = paste(subject.photo, self._runner.image(patch), weight, subject.place)
         return EditResult(
-            image, changed, to_image(inverted.image), to_image(edited.image), subject.aligned, subject.latent,
-            subject.place, watch.last(),
+            image, changed, self._runner.image(inverted.image), self._runner.image(edited.image), subject.aligned,
+            subject.latent, subject.place, watch.last(),
         )  # fmt: skip
 
     def _plan(self, edits: Mapping[str, float], method: str, deghost: bool | None) -> Plan:

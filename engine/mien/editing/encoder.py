@@ -11,6 +11,7 @@ from mien.editing.latent import Floats, Latent
 from mien.editing.networks import Networks
 from mien.errors import SessionError
 from mien.image import Image, to_tensor
+from mien.runners import There
 
 
 class Encoder:
@@ -42,8 +43,8 @@ class Encoder:
             latent = self._guess(feeds)
         return latent
 
-    def _guess(self, feeds: Mapping[str, Floats]) -> Latent:
-        codes = self._networks.run("encoder", feeds)["latents"][0]
+    def _guess(self, feeds: Mapping[str, There]) -> Latent:
+        codes = self._networks.answer("encoder", feeds)["latents"][0]
         if not np.isfinite(codes).all():
             raise SessionError("The encoder gave numbers that are not finite for this face. Try another precision.")
         return Latent(codes)

@@ -13,6 +13,7 @@ from mien.editing.latent import WIDTH, Floats, Latent
 from mien.editing.networks import Networks
 from mien.editing.settings import Settings
 from mien.errors import EditError
+from mien.runners import There, kept
 from mien.sessions import Session
 
 SEEN = 256
@@ -23,24 +24,18 @@ SEEN = 256
 class Rendered:
     """A latent and all that the generator made of it. Handed back to `Generator.vary`, only what changed is run again.
 
-    ``features`` (1, C, h, w) and ``rgb`` (1, 3, h, w): what the early half gives to the late one. ``image``:
-    (1, 3, R, R) RGB in [0, 1]. ``small``: (1, 3, S, S), the same pooled to at most 256 pixels, nominally [0, 1] and not
-    clamped.
+    All of it is where the networks run. ``features`` (1, C, h, w) and ``rgb`` (1, 3, h, w): what the early half gives
+    to the late one. ``image``: (1, 3, R, R) RGB in [0, 1]. ``small``: (1, 3, S, S), the same pooled to at most 256
+    pixels, nominally [0, 1] and not clamped. ``seen``: (1, 3, 256, 256), as the other networks look at it; enlarged
+    where the generator itself is smaller.
     """
 
     latent: Latent
-    features: Floats
-    rgb: Floats
-    image: Floats
-    small: Floats
-
-    @property
-    def seen(self) -> Floats:
-        """(1, 3, 256, 256), as the other networks look at it; enlarged where the generator itself is smaller."""
-        if self.small.shape[-1] == SEEN:
-            return self.small
-        planes = [cv2.resize(plane, (SEEN, SEEN), interpolation=cv2.INTER_LINEAR) for plane in self.small[0]]
-        return np.stack(planes)[None].astype(np.float32)
+    features: There
+    rgb: There
+    image: There
+    small: There
+    seen: There
 
 
 class Generator:
@@ -54,7 +49,8 @@ class Generator:
         self._networks = networks
         self._split = settings.split
         self._mean = mean
-        self._noise = {role: _noise(networks[role], noise_seed) for role in ("synthesis_early", "synthesis_late")}
+        noise = {role: _noise(networks[role], noise_seed) for role in ("synthesis_early", "synthesis_late")}
+        self._noise = {role: kept(networks.runner, arrays) for role, arrays in noise.items()}
 
     def render(self, latent: Latent) -> Rendered:
         """The picture of one latent."""
@@ -64,7 +60,7 @@ class Generator:
         """Both pictures in one go; where the early half is the same for both it is run once."""
         both = [latent, edited]
         if self._same_early(latent, edited):
-            features, rgb = (np.repeat(array, 2, axis=0) for array in self._early([latent]))
+            features, rgb = (self._networks.runner.join([array] * 2) for array in self._early([latent]))
         else:
             features, rgb = self._early(both)
         first, second = self._late(both, features, rgb)
@@ -85,22 +81,33 @@ class Generator:
         if seed < 0:
             raise EditError(f"A random face was asked for with the seed {seed}; a seed is a whole number from 0 on.")
         z = np.random.default_rng(seed).standard_normal((1, WIDTH), np.float32)
-        w: Floats = self._networks.run("mapping", {"z": z})["w"]
+        w: Floats = self._networks.answer("mapping", {"z": z})["w"]
         return Latent(self._mean + np.float32(truncation) * (w - self._mean))
 
     def _same_early(self, one: Latent, other: Latent) -> bool:
         return np.array_equal(one.codes[: self._split], other.codes[: self._split])
 
-    def _early(self, latents: Sequence[Latent]) -> tuple[Floats, Floats]:
+    def _early(self, latents: Sequence[Latent]) -> tuple[There, There]:
         outputs = self._run("synthesis_early", latents, {})
         return outputs["features"], outputs["rgb"]
 
-    def _late(self, latents: Sequence[Latent], features: Floats, rgb: Floats) -> list[Rendered]:
+    def _late(self, latents: Sequence[Latent], features: There, rgb: There) -> list[Rendered]:
         out = self._run("synthesis_late", latents, {"features": features, "rgb": rgb})
-        parts = ({"features": features, "rgb": rgb, "image": out["image"], "small": out["small"]}).items()
-        return [Rendered(latent, **{k: v[i : i + 1] for k, v in parts}) for i, latent in enumerate(latents)]
+        whole = (features, rgb, out["image"], out["small"], self._seen(out["small"]))
+        parts = zip(latents, *map(self._networks.runner.split, whole), strict=True)
+        return [Rendered(*one) for one in parts]
 
-    def _run(self, role: str, latents: Sequence[Latent], feeds: dict[str, Floats]) -> dict[str, Floats]:
+    def _seen(self, small: There) -> There:
+        if small.shape[-1] == SEEN:
+            return small
+        runner = self._networks.runner
+        planes = [
+            [cv2.resize(plane, (SEEN, SEEN), interpolation=cv2.INTER_LINEAR) for plane in picture]
+            for picture in runner.host(small)
+        ]
+        return runner.keep(np.array(planes, np.float32))
+
+    def _run(self, role: str, latents: Sequence[Latent], feeds: dict[str, There]) -> dict[str, There]:
         codes = np.stack([latent.codes for latent in latents])
         return self._networks.run(role, {"latents": codes, **feeds, **self._noise[role]})
 

@@ -13,6 +13,7 @@ from mien.editing.generator import Rendered
 from mien.editing.latent import Floats
 from mien.editing.methods import Method
 from mien.editing.networks import Networks
+from mien.runners import There
 
 Labels = NDArray[np.uint8]
 
@@ -79,7 +80,7 @@ def heat(
     flip, brightness = method.augmentations
     feeds = {"inverted": before.seen, "edited": after.seen, "flip": flip, "brightness": brightness}
     activation = networks.run("difference", feeds)["activation"]
-    maps = networks.run(
+    maps = networks.answer(
         "heat",
         {
             "activation": activation,
@@ -93,9 +94,9 @@ def heat(
     return _resized(maps.max(axis=0), side)
 
 
-def parse(networks: Networks, image: Floats) -> Labels:
+def parse(networks: Networks, image: There) -> Labels:
     """(512, 512) labels of the parsing network for a picture (1, 3, R, R) in [0, 1]."""
-    labels: Labels = networks.run("parsing", {"image": image})["labels"][0]
+    labels: Labels = networks.answer("parsing", {"image": image})["labels"][0]
     return labels
 
 

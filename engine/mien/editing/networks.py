@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mien.bundle import Bundle
+from mien.runners import Runner, There
 from mien.sessions import Session
 from mien.sessions.base import SessionInfo
 
@@ -16,11 +17,11 @@ Array = NDArray[Any]
 
 
 class Networks:
-    """Sessions by role on one device; may be shared between threads."""
+    """Sessions by role in one place, ``runner``; may be shared between threads."""
 
-    def __init__(self, bundle: Bundle, device: str, backend: str, threads: int | None) -> None:
+    def __init__(self, bundle: Bundle, runner: Runner) -> None:
         self._bundle = bundle
-        self._device, self._backend, self._threads = device, backend, threads
+        self.runner = runner
         self._opened: dict[str, Session] = {}
         self._lock = Lock()
 
@@ -31,12 +32,16 @@ class Networks:
         """Raises BundleInvalid where there is no such role, DeviceError, MissingDependency, SessionError."""
         with self._lock:
             if role not in self._opened:
-                self._opened[role] = self._bundle.session(role, self._device, self._threads, self._backend)
+                self._opened[role] = self.runner.open(self._bundle, role)
             return self._opened[role]
 
-    def run(self, role: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of that role by name."""
-        return self[role].run(feeds)
+    def run(self, role: str, feeds: Mapping[str, There]) -> dict[str, There]:
+        """The outputs of that role by name, where the networks run."""
+        return self.runner.run(self[role], feeds)
+
+    def answer(self, role: str, feeds: Mapping[str, There]) -> dict[str, Array]:
+        """The same as NumPy arrays."""
+        return self.runner.answer(self[role], feeds)
 
     @property
     def info(self) -> Mapping[str, SessionInfo]:

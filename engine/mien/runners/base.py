@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as Names
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -41,8 +41,17 @@ class Runner(Protocol):
     def own(self, picture: object) -> There:
         """As `take`, in memory that nobody else has."""
 
-    def host(self, picture: There) -> Image:
-        """The picture on the host, without a copy where it is there."""
+    def host(self, array: There) -> Array:
+        """A picture or tensor on the host, without a copy where it is there."""
+
+    def image(self, tensor: There) -> Image:
+        """What a network drew, (1, 3, H, W) float32 in [0, 1], on the host; see `mien.image.to_image`."""
+
+    def split(self, tensor: There) -> list[There]:
+        """(N, ...) as N tensors (1, ...), without a copy."""
+
+    def join(self, tensors: Sequence[There]) -> There:
+        """Tensors (N, ...) of one type and otherwise one shape, one behind the other."""
 
     def keep(self, array: Array) -> There:
         """An array that goes into many runs, brought here once."""

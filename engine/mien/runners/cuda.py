@@ -5,9 +5,10 @@ Executed with memory of the host in place of a GPU's, and never yet on a GPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as Names
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from threading import RLock
 from typing import Any, Protocol, cast
 
@@ -92,12 +93,37 @@ class CudaRunner:
         with self._turn:
             return self._memory.copied("picture", there)
 
-    def host(self, picture: DeviceTensor) -> Image:
+    def host(self, array: DeviceTensor) -> Array:
         """See `Runner.host`."""
-        if isinstance(picture, Shown) and picture.original is not None:
-            return picture.original
+        if isinstance(array, Shown) and array.original is not None:
+            return array.original
         with self._turn:
-            return self._memory.receive("picture", {"": picture})[""]
+            return self._memory.receive("array", {"": array})[""]
+
+    def image(self, tensor: DeviceTensor) -> Image:
+        """See `Runner.image`."""
+        height, width = tensor.shape[2:]
+        with self._turn:
+            ground, whole = (self._constant(array) for array in _canvas(height, width))
+            out = self._memory.room("picture", "uint8", (height, width, 3))
+            kernels.blend_faces(out, ground, tensor, whole, np.eye(2, 3), stream=self.stream.handle)
+            return self._memory.receive("array", {"": out})[""]
+
+    def split(self, tensor: DeviceTensor) -> list[DeviceTensor]:
+        """See `Runner.split`."""
+        return [replace(tensor[i], shape=(1, *tensor.shape[1:])) for i in range(tensor.shape[0])]
+
+    def join(self, tensors: Sequence[DeviceTensor]) -> DeviceTensor:
+        """See `Runner.join`."""
+        first = tensors[0]
+        with self._turn:
+            shape = (sum(tensor.shape[0] for tensor in tensors), *first.shape[1:])
+            joined = self._memory.room("joined", first.dtype, shape)
+            at = joined.pointer
+            for tensor in tensors:
+                self.stream.copy(at, tensor.pointer, tensor.bytes)
+                at += tensor.bytes
+        return joined
 
     def keep(self, array: Array) -> DeviceTensor:
         """See `Runner.keep`."""
@@ -165,9 +191,10 @@ class CudaRunner:
         height, width = mask.shape
         with self._turn:
             stream, fitted = self.stream.handle, patch
-            if patch.shape[2:] != mask.shape:
+            own = patch.shape[-1]
+            if (side or own) != own or patch.shape[2:] != mask.shape:
                 fitted = self._memory.room("patch", "float32", (1, 3, height, width))
-                kernels.fit(fitted, patch, side or patch.shape[-1], stream=stream)
+                kernels.fit(fitted, patch, side or own, stream=stream)
             out = self._memory.room("picture", picture.dtype, picture.shape)
             kernels.blend_faces(out, picture, fitted, self._constant(mask), place.matrix, stream=stream)
         return out
@@ -192,6 +219,14 @@ class CudaRunner:
         arrays = {name: feed for name, feed in feeds.items() if isinstance(feed, np.ndarray)}
         sent = self._memory.send(("fed", id(session)), arrays) if arrays else {}
         return {**{name: feed for name, feed in feeds.items() if name not in sent}, **sent}
+
+
+@lru_cache(maxsize=4)
+def _canvas(height: int, width: int) -> tuple[Image, Image]:
+    """A black picture, and a mask of all of it."""
+    black, white = np.zeros((height, width, 3), np.uint8), np.full((height, width), 255, np.uint8)
+    black.flags.writeable = white.flags.writeable = False
+    return black, white
 
 
 def _known(session: Session, feeds: Mapping[str, DeviceTensor]) -> dict[str, tuple[str, tuple[int, ...]]]:

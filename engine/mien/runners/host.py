@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as Names
 
 import cv2
@@ -47,9 +47,21 @@ class HostRunner:
         """See `Runner.own`."""
         return self.take(picture).copy()
 
-    def host(self, picture: Image) -> Image:
+    def host(self, array: Array) -> Array:
         """See `Runner.host`."""
-        return picture
+        return array
+
+    def image(self, tensor: Array) -> Image:
+        """See `Runner.image`."""
+        return to_image(tensor)
+
+    def split(self, tensor: Array) -> list[Array]:
+        """See `Runner.split`."""
+        return [tensor[i : i + 1] for i in range(len(tensor))]
+
+    def join(self, tensors: Sequence[Array]) -> Array:
+        """See `Runner.join`."""
+        return np.concatenate(tensors)
 
     def keep(self, array: Array) -> Array:
         """See `Runner.keep`."""
