@@ -18,7 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 def identity_of(model: Studio, picture: Image) -> Floats:
     """The identity code, of unit length, of a 256 x 256 RGB picture framed as a source crop."""
-    code = np.asarray(model.sessions["appearance"].run({"image": to_tensor(picture)})["identity"][0], np.float64)
+    seen = model.look(to_tensor(picture), model.points.points)  # the code does not depend on where the points are
+    code = np.asarray(seen["identity"][0], np.float64)
     unit: Floats = code / max(float(np.linalg.norm(code)), 1e-12)
     return unit
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mien import kernels
 from mien.geometry import Similarity
 from mien.image import to_tensor
-from mien.reenact.motion import Motion, draw_openings
+from mien.reenact.motion import Motion
 from mien.reenact.studio import Studio, StudioSource
 
 Image = npt.NDArray[np.uint8]
@@ -131,21 +131,14 @@ def read(model: Studio, picture: Image) -> Motion | None:
 def prepare(model: Studio, picture: Image, motion: Motion) -> StudioSource:
     """The picture as a source whose crop is the whole of it (the renderer frames heads as mien crops them)."""
     shape = model.points.shape_of(motion)
-    seen = model.sessions["appearance"].run({"image": to_tensor(picture)})
     whole = Similarity.from_crop((SIDE / 2, SIDE / 2), SIDE, SIDE)
     points = model.points.project(motion, shape)
-    return StudioSource(picture, whole, motion, shape, points, seen)
+    return StudioSource(picture, whole, motion, shape, points, model.look(to_tensor(picture), points))
 
 
 def maps_of(model: Studio, source: StudioSource, points: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
     """The generator's maps, as it gives them, to the moved points (K, 3); flow in normalised crop units."""
-    feeds = {
-        **source.appearance,
-        "source_points": source.points[None],
-        "driving_points": points[None],
-        "openings": draw_openings(points)[None],
-    }
-    return {name: np.asarray(out, np.float32) for name, out in model.sessions["generator"].run(feeds).items()}
+    return {name: np.asarray(out, np.float32) for name, out in model.maps(source, points).items()}
 
 
 def flow_error(flow: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], seen: Mask) -> float:
