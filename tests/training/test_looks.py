@@ -19,6 +19,7 @@ from training.render.part import LABELS, Part
 from training.render.props import Wardrobe, make_props
 from training.render.scalp import CENTRE
 from training.render.shell import grid_triangles
+from training.render.strands import hair_texture
 
 
 def _egg() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -207,3 +208,20 @@ def test_a_picture_in_bytes_or_floats_develops_alike() -> None:
     floats = (picture / 255).astype(np.float32)
     one = develop(camera, picture, np.random.default_rng(0)).astype(int)
     assert np.abs(one - develop(camera, floats, np.random.default_rng(0))).max() <= 2
+
+
+def test_a_ring_of_light_that_begins_above_the_roots_is_cut_off_there() -> None:
+    class Highest:
+        """A generator whose ring lies as high and is as wide as can be."""
+
+        def uniform(self, low: float, high: float) -> float:
+            return low if high == 0.5 else high
+
+        def integers(self, high: int) -> int:
+            return 0
+
+    cover = np.ones(128, np.float32)
+    plain = hair_texture(Highest(), (120.0, 80.0, 40.0), 0.5, 0, cover, 192, 0.0)  # type: ignore[arg-type]
+    ringed = hair_texture(Highest(), (120.0, 80.0, 40.0), 0.5, 0, cover, 192, 0.0, 1.0)  # type: ignore[arg-type]
+    gain = (ringed[..., :3].astype(int) - plain[..., :3]).mean((1, 2))
+    assert gain[0] > 0 and gain[:64].mean() > 10 * gain[100:].mean()

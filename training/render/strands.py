@@ -68,7 +68,7 @@ def _ring(picture: Bytes, shine: Floats, gloss: float, rng: Generator) -> None:
     if gloss <= 0:
         return
     middle, width = rng.uniform(0.25, 0.5), rng.uniform(0.05, 0.12)
-    rows = slice(int((middle - 2.2 * width) * len(picture)), int((middle + 2.2 * width) * len(picture)))
+    rows = slice(max(int((middle - 2.2 * width) * len(picture)), 0), int((middle + 2.2 * width) * len(picture)))
     row = np.linspace(0, 1, len(picture), dtype=np.float32)[rows, None]
     strand, place = shine[rows], picture[rows]
     offset = np.float32(0.12) * (np.asarray(cv2.blur(strand, (9, 31)), np.float32) - np.float32(0.5))
