@@ -93,7 +93,7 @@ def _lia(bundle: Bundle, role: str) -> Module:
 
 def _edit(bundle: Bundle, role: str) -> Module:
     """The networks of the public sizes; the encoder is pSp's."""
-    from torch import from_numpy
+    from torch import tensor
 
     from mien_export.graphs.encoders import EncoderGraph
     from mien_export.networks.bisenet import BiSeNet
@@ -103,7 +103,7 @@ def _edit(bundle: Bundle, role: str) -> Module:
     from mien_export.networks.stylegan2 import Generator
     from mien_export.pack import edit_traced
 
-    mean = from_numpy(bundle.array("latent_mean"))
+    mean = tensor(bundle.array("latent_mean"))
     if role == "encoder":
         return EncoderGraph(GradualStyleEncoder().eval(), mean, len(mean))
     others: Mapping[str, Callable[[], Module]] = {

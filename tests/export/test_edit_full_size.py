@@ -39,10 +39,8 @@ def difference() -> DifferenceNetwork:
     return network
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random checkpoints laid out as published, exported by the command."""
-    folder = tmp_path_factory.mktemp("full")
+def write_checkpoints(folder: Path) -> list[str]:
+    """Random checkpoints of all networks, laid out as published; what `mien export edit` takes for them."""
     torch.manual_seed(0)
     generator, encoder = Generator(1024), stirred(encoders.GradualStyleEncoder())
     state = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
@@ -55,8 +53,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         del network
     np.save(folder / "Smiling.npy", np.random.default_rng(0).normal(size=(18, 512)))
     parts = [f"--{name}={folder / name}.pt" for name in ("parsing", "difference", "deghost")]
-    named = ["--encoder", folder / "psp.pt", "--directions", folder / "Smiling.npy", "-o", folder / "b"]
-    mien("export", "edit", *named, *parts)
+    return ["--encoder", str(folder / "psp.pt"), "--directions", str(folder / "Smiling.npy"), *parts]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Exported by the command."""
+    folder = tmp_path_factory.mktemp("full")
+    mien("export", "edit", *write_checkpoints(folder), "-o", folder / "b")
     return folder / "b"
 
 
@@ -65,8 +69,20 @@ def test_a_photograph_is_edited(bundle: Path, tmp_path: Path) -> None:
     save_image(tmp_path / "photo.png", photo)
     said = json.loads(
         mien(
-            "edit", tmp_path / "photo.png", "-o", tmp_path / "out.png", "--mask-out", tmp_path / "mask.png", "--json",
-            "--bundle", bundle, "--set", "smiling=1", "--aligned", "--method", "tta+pca",
+            "edit",
+            tmp_path / "photo.png",
+            "-o",
+            tmp_path / "out.png",
+            "--mask-out",
+            tmp_path / "mask.png",
+            "--json",
+            "--bundle",
+            bundle,
+            "--set",
+            "smiling=1",
+            "--aligned",
+            "--method",
+            "tta+pca",
         )  # fmt: skip
     )
     edited, mask = load_image(tmp_path / "out.png"), load_image(tmp_path / "mask.png")[..., 0]

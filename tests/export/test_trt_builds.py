@@ -5,18 +5,17 @@ Without a GPU: parsing, operators, strong typing and shapes are checked for real
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from mien.bundle import Bundle, NetworkSpec
 from mien.sessions.trt_build import EngineBuildError, Network, Target, batch_ranges, build_plan
-from mien_export.networks.encoders import GradualStyleEncoder
-from mien_export.networks.stylegan2 import Generator
-from mien_export.pack.edit import EditFiles, pack_edit
+from mien_export.pack.edit import pack_edit
 from mien_export.pack.fomm import pack_fomm
 from mien_export.pack.lia import pack_lia
 from mien_export.pack.liveportrait import pack_liveportrait
@@ -25,6 +24,7 @@ from mien_export.precision import to_half
 from tests.export import small_edit, small_fomm, small_liveportrait, test_lia
 from tests.export.small_tpsmm import SMALL as SMALL_TPSMM
 from tests.export.small_tpsmm import small_checkpoint as tpsmm_checkpoint
+from tests.export.test_edit_full_size import write_checkpoints as write_edit_checkpoints
 from tests.export.test_reenact_full_size import write_checkpoints as full_size_checkpoints
 
 ADA = Target("rtx", 89)
@@ -100,14 +100,10 @@ def test_the_public_sizes_of_reenactment(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_public_sizes_of_editing(tmp_path: Path) -> None:
-    """The synthesis of 1024 pixels and pSp's encoder; the other networks of editing differ in width alone."""
-    torch.manual_seed(0)
-    generator, encoder = Generator(1024), small_edit.stirred(GradualStyleEncoder())
-    state = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
-    state |= {f"decoder.{key}": value for key, value in generator.state_dict().items()}
-    opts = {"encoder_type": "GradualStyleEncoder", "start_from_latent_avg": True}
-    torch.save({"state_dict": state, "latent_avg": torch.randn(18, 512) * 0.1, "opts": opts}, tmp_path / "psp.pt")
-    del generator, encoder, state
-    np.save(tmp_path / "Smiling.npy", np.random.default_rng(0).normal(size=(18, 512)))
-    files = EditFiles(encoder=tmp_path / "psp.pt", directions=(str(tmp_path / "Smiling.npy"),))
-    assert not faults(pack_edit(files, tmp_path / "made")[0], (2,))
+    """StyleGAN2 with 1024 pixels, pSp's encoder, and all the rest; 7 GB of memory, ten minutes."""
+    given = write_edit_checkpoints(tmp_path)
+    made = tmp_path / "made"
+    subprocess.run([sys.executable, "-m", "mien.cli", "export", "edit", *given, "-o", str(made)], check=True)
+    bundle = Bundle.open(made)
+    assert len(bundle.manifest.networks) == 8
+    assert not faults(bundle, (2,))

@@ -5,7 +5,8 @@ Not executed yet: there was no GPU when this was written.
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -115,3 +116,66 @@ def test_onnx_runtime_runs_on_addresses_in_a_given_stream_with_a_graph(cuda: Cud
 def test_no_node_of_a_convolution_leaves_the_gpu() -> None:
     places = node_places(tiny.conv_model(), "cuda")
     assert {place.provider for place in places} == {"CUDAExecutionProvider"}
+
+
+def test_other_packages_share_what_is_on_the_gpu(cuda: Cuda) -> None:
+    stream, buffer = cuda.stream(), Buffer(cuda)
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    pointer = buffer.upload(array, stream)
+    tensor = DeviceTensor(pointer, "float32", array.shape, buffer, device="cuda:0", queue=stream)
+    told = []
+    for name in ("torch", "cupy"):
+        try:
+            library: Any = import_module(name)
+            assert library.cuda.is_available(), f"{name} has no CUDA"
+        except (ImportError, AssertionError) as error:
+            told.append(str(error))
+            continue
+        seen = library.from_dlpack(tensor)
+        host = seen.cpu().numpy() if name == "torch" else seen.get()
+        assert np.array_equal(host, array)
+        back = DeviceTensor.of(seen, queue=stream)
+        assert (back.pointer, back.device, back.shape) == (pointer, "cuda:0", array.shape)
+        assert DeviceTensor.of(seen).pointer == pointer
+    if len(told) == 2:
+        pytest.skip(f"not executed: {'; '.join(told)}")
+
+
+def test_what_another_package_queued_is_done_before_mien_reads(cuda: Cuda) -> None:
+    torch: Any = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("not executed: torch has no CUDA")
+    stream, room = cuda.stream(), Buffer(cuda)
+    with torch.cuda.stream(torch.cuda.Stream()):
+        busy = torch.randn(8192, 8192, device="cuda")
+        for _ in range(20):
+            busy = torch.tanh(busy @ busy)
+        late = torch.full((1024,), 7.0, device="cuda") + 0 * busy[0, :1024]
+        there = DeviceTensor.of(late, queue=stream)
+    stream.copy(room.reserve(there.bytes), there.pointer, there.bytes)
+    result = room.download(there.shape, there.dtype, stream)
+    stream.synchronize()
+    assert np.all(result == 7)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_networks_hand_tensors_on_without_waiting(backend: str, cuda: Cuda, several: bool) -> None:
+    """On one stream in order; on two streams with an event between them."""
+    one = cuda.stream()
+    two = cuda.stream() if several else one
+    first = cast(OrtSession, open_session(tiny.scale_model(3.0), backend, "cuda", stream=one))
+    second = cast(OrtSession, open_session(tiny.scale_model(5.0), backend, "cuda", stream=two))
+    source, room, last, done = Buffer(cuda), Buffer(cuda), Buffer(cuda), cuda.event()
+    fed = np.full((1, 3, 8, 8), 2, np.float32)
+    x = DeviceTensor(source.upload(fed, one), "float32", fed.shape)
+    y, z = (DeviceTensor(buffer.reserve(fed.nbytes), "float32", fed.shape) for buffer in (room, last))
+    for _ in range(4):
+        first.run_device({"image": x}, {"scaled": y})
+        done.record(one)
+        two.wait(done)
+        second.run_device({"image": y}, {"scaled": z})
+    result = last.download(fed.shape, "float32", two)
+    two.synchronize()
+    assert np.all(result == 30)
+    first.close()
+    second.close()
