@@ -25,11 +25,15 @@ CPU = "CPUExecutionProvider"
 
 
 class Gpu(StandIn):
-    """Two of them, of which the second is used. ``calls``: all that it was asked for, as in `StandIn`."""
+    """Two of them, of which the second is used.
+
+    ``calls``: all that it was asked for, as in `StandIn`. ``bound``: names and addresses that each network was given.
+    """
 
     def __init__(self) -> None:
         super().__init__(gpus=2, memory=1 << 32)
         self.queue: list[Callable[[], None]] = []
+        self.bound: dict[object, list[tuple[str, object]]] = {}
         gpu, wait = self, self.Stream.synchronize
 
         def synchronize(stream: Any) -> None:
@@ -162,7 +166,7 @@ class Network:
         raise AssertionError("a network of a chain on the GPU was fed from the host")
 
     def io_binding(self) -> Binding:
-        return Binding(self.real.io_binding())
+        return Binding(self.real.io_binding(), self.gpu.bound.setdefault(self, []))
 
     def run_with_iobinding(self, binding: Binding, options: Any) -> None:
         assert self.settings["device_id"] == "1"
@@ -176,14 +180,16 @@ class Network:
 class Binding:
     """An IO binding whose addresses are the host's."""
 
-    def __init__(self, real: Any) -> None:
-        self.real, self.get_outputs, self.placed = real, real.get_outputs, True
+    def __init__(self, real: Any, bound: list[tuple[str, object]]) -> None:
+        self.real, self.get_outputs, self.placed, self.bound = real, real.get_outputs, True, bound
 
     def bind_input(self, name: str, kind: str, number: int, *rest: Any) -> None:
         assert (kind, number) == ("cuda", 1)
+        self.bound.append((name, rest[-1]))
         self.real.bind_input(name, "cpu", 0, *rest)
 
     def bind_output(self, name: str, kind: str, number: int, *rest: Any) -> None:
         assert (kind, number) == ("cuda", 1)
+        self.bound.append((name, rest[-1] if rest else None))
         self.real.bind_output(name, "cpu", 0, *rest)
         self.placed = self.placed and bool(rest)

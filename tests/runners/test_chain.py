@@ -106,6 +106,21 @@ def test_a_frame_that_is_there_gives_a_picture_that_stays_there(
         assert np.abs(read(one.image).astype(int) - picture).max() <= 1
 
 
+def test_every_network_meets_the_same_addresses_in_every_frame(
+    gpu: Gpu, bundle: Bundle, portrait: Image, frames: list[Image]
+) -> None:
+    """What a captured CUDA graph needs."""
+    reenactor = chain(bundle, portrait)
+    for frame in frames[:3]:
+        reenactor.step(frame)
+    gpu.bound.clear()
+    for frame in frames[3:]:
+        reenactor.step(frame)
+    assert gpu.bound
+    for bound in gpu.bound.values():
+        assert len(set(bound)) == len({name for name, _ in bound})
+
+
 def test_pictures_that_nobody_holds_are_drawn_over(
     gpu: Gpu, bundle: Bundle, portrait: Image, frames: list[Image]
 ) -> None:
