@@ -73,6 +73,25 @@ def test_crop(emulator: ModuleType, stream: Any, layout: Any, scale: float, kind
     assert apart(down(out), wanted) <= (1 / 255 if kind == np.float32 else 1.3 / 255)
 
 
+@pytest.mark.parametrize("scale", [0.7, 2.5])
+def test_crop_is_black_outside(emulator: ModuleType, stream: Any, scale: float) -> None:
+    shown, places = frame("rgb", 200, 300), similarity(0.2, scale, -30, 80)[None]
+    wanted = np.empty((1, 3, 100, 100), np.float32)
+    emulator.crop(wanted, shown, 0, YUV, places, True)
+    out = up(np.zeros_like(wanted))
+    device.crop(out, up(shown), places, stream=stream.ptr, black=True)
+    assert apart(down(out), wanted) <= 1 / 255
+
+
+@pytest.mark.parametrize("side", [1, 33, 64, 100])
+def test_fit(emulator: ModuleType, stream: Any, side: int) -> None:
+    planes, wanted = floats(2, 3, 100, 100), np.empty((2, 3, side + 1, side + 2), np.float32)
+    emulator.fit(wanted, planes, side, side)
+    out = up(np.zeros_like(wanted))
+    device.fit(out, up(planes), side, stream=stream.ptr)
+    assert apart(down(out), wanted) <= 1e-5
+
+
 @pytest.mark.parametrize("shaded", [False, True])
 def test_warp_blend(emulator: ModuleType, stream: Any, shaded: bool) -> None:
     source = picture(300, 280) // 8 + 100

@@ -66,7 +66,7 @@ class TestCuda:
         assert mien._cuda.CUDART_VERSION >= 12000
 
     def test_refuses_what_no_kernel_takes(self) -> None:
-        from mien._cuda import blend_faces, crop, sample_volume, warp_blend
+        from mien._cuda import blend_faces, crop, fit, sample_volume, warp_blend
 
         places = similarity()[None]
         with pytest.raises(ValueError, match="address is 0"):
@@ -74,11 +74,13 @@ class TestCuda:
         with pytest.raises(ValueError, match="no kernel for values <f8"):
             blend_faces(8, 8, 0, (4, 4), YUV, 8, "<f8", 8, "|u1", True, (2, 2), places, 0.0, 0)
         with pytest.raises(ValueError, match="even sides"):
-            crop(8, "<f4", (4, 4), 8, 4, (4, 5), YUV, places, 0)
+            crop(8, "<f4", (4, 4), 8, 4, (4, 5), YUV, places, False, 0)
         with pytest.raises(ValueError, match="too large"):
-            crop(8, "<f4", (1 << 16, 1 << 16), 8, 0, (4, 4), YUV, places, 0)
+            crop(8, "<f4", (1 << 16, 1 << 16), 8, 0, (4, 4), YUV, places, False, 0)
         with pytest.raises(ValueError, match="layout is 0 to 4"):
-            crop(8, "<f4", (4, 4), 8, 5, (4, 4), YUV, places, 0)
+            crop(8, "<f4", (4, 4), 8, 5, (4, 4), YUV, places, False, 0)
+        with pytest.raises(ValueError, match="never up"):
+            fit(8, (9, 9), 8, (6, 6), (7, 7), 3, 0)
         with pytest.raises(ValueError, match="below 1"):
             sample_volume(8, 8, "<f4", 8, 0, 32, (2, 2, 2), (2, 2, 2), 0)
         with pytest.raises(ValueError, match="below 1"):
@@ -92,7 +94,9 @@ class TestCuda:
         with pytest.raises(RuntimeError, match="blend: starting the kernel failed"):
             _cuda.blend_faces(8, 8, 0, (4, 4), YUV, 8, "|u1", 8, "<f4", True, (2, 2), places, 0.0, 0)
         with pytest.raises(RuntimeError, match="crop: starting the kernel failed"):
-            _cuda.crop(8, "<f2", (4, 4), 8, 0, (4, 4), YUV, places, 0)
+            _cuda.crop(8, "<f2", (4, 4), 8, 0, (4, 4), YUV, places, False, 0)
+        with pytest.raises(RuntimeError, match="fit: starting the kernel failed"):
+            _cuda.fit(8, (4, 4), 8, (6, 6), (3, 3), 3, 0)
         with pytest.raises(RuntimeError, match="warp_blend: copying the source failed"):
             _cuda.warp_blend(8, 8, (4, 4), 8, (2, 2), 8, 8, 8, (2, 2), similarity(), similarity(), 0)
         with pytest.raises(RuntimeError, match="sample_volume: starting the kernel failed"):
