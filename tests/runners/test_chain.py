@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,22 @@ def test_reenactors_share_a_family_and_a_runner(gpu: Gpu, portrait: Image, frame
         three.step(frame)
         for reenactor in (one, two):
             assert np.abs(reenactor.step(frame).image.astype(int) - picture).max() <= 1
+
+
+def test_threads_share_a_family(
+    gpu: Gpu, bundle: Bundle, portrait: Image, frames: list[Image], wanted: list[Image]
+) -> None:
+    family = open_family(bundle, DEVICE, threads=1)
+
+    def furthest(number: int) -> int:
+        reenactor = Reenactor(family)
+        reenactor.set_source(portrait)
+        shown = [reenactor.step(on_device(frame) if number % 2 else frame).image for frame in frames]
+        pictures = [read(image) if number % 2 else image for image in shown]
+        return max(int(np.abs(one.astype(int) - other).max()) for one, other in zip(pictures, wanted, strict=True))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(furthest, range(4))) <= 1
 
 
 def test_a_picture_on_a_gpu_is_refused_where_the_chain_is_not(gpu: Gpu, portrait: Image) -> None:
