@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -225,13 +225,17 @@ cli.main()
 def test_only_the_late_half_runs_for_each_frame_of_a_late_edit(
     mien: Program, bundle: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, runs = Networks.run, Counter[str]()
+    runs = Counter[str]()
 
-    def counted(self: Networks, role: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        runs[role] += 1
-        return real(self, role, feeds)
+    def counted(real: Callable[..., dict[str, Array]]) -> Callable[..., dict[str, Array]]:
+        def running(self: Networks, role: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
+            runs[role] += 1
+            return real(self, role, feeds)
 
-    monkeypatch.setattr(Networks, "run", counted)
+        return running
+
+    for name in ("run", "answer"):
+        monkeypatch.setattr(Networks, name, counted(getattr(Networks, name)))
     for name, early in (("smile", 1), ("old", 12)):  # old also once for the mask
         runs.clear()
         words = ["--bundle", bundle, "--set", f"{name}=1", "--aligned", "--seconds", 0.84, "--no-deghost"]
