@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gpu, gpu_timing, kernels_gpu
+from benchmarks.full_size import write_half
 from benchmarks.gpu_goals import COMPILED, EAGER, Verdict, goals
 from benchmarks.gpu_timing import Bench, Measured, Mismatch, Report, summed
 from benchmarks.gpu_torch import module_of
@@ -21,6 +22,7 @@ from mien.bundle import Bundle
 from mien.errors import DeviceError, InputError, SessionError
 from mien.sessions.cuda import Cuda
 from mien.sessions.nvidia import find_driver
+from tests.runners.gpu import install
 from tests.sessions.driver import StandIn
 
 REPOSITORY = Path(__file__).parents[2]
@@ -161,6 +163,16 @@ def test_goals_without_figures_were_not_executed() -> None:
     assert set(verdicts(Report()).values()) == {"not executed"}
 
 
+def test_a_bundle_in_half_precision_has_the_same_borders(tmp_path: Path) -> None:
+    whole = Bundle.open("studio")
+    half = write_half(whole, tmp_path / "half")
+    for role, spec in whole.manifest.networks.items():
+        made = half.network(role)
+        assert (made.precision, made.inputs, made.outputs) == ("fp16", spec.inputs, spec.outputs)
+        assert len(half.model(role)) < 0.7 * len(whole.model(role))
+    assert sorted(half.arrays) == sorted(whole.arrays)
+
+
 def test_batches_are_of_the_inputs_that_take_them() -> None:
     bundle = Bundle.open("studio")
     shapes = {name: array.shape for name, array in gpu.batched(bundle, gpu.Step("motion", 3)).items()}
@@ -236,6 +248,36 @@ def test_a_chain_queues_its_steps_in_order_and_gives_back_what_it_opened(monkeyp
     gpu.in_turn(timed, Bundle.open("studio"), "task", gpu.EDIT, "rtx", last=lambda: done.append("blend"))
     once = [(step.role, step.batch) for step in gpu.EDIT] + ["blend"]
     assert done == [*once, *once, *(f"close {step.role}" for step in reversed(gpu.EDIT))]
+
+
+@pytest.fixture
+def stood_in(native: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A GPU whose memory is the host's, on which all runs."""
+    install(monkeypatch)
+    monkeypatch.setattr(gpu_timing, "WARMUP", 3)
+    cuda = Cuda.open(1)
+    return Bench(cuda, cuda.stream(), 2)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_whole_frame_is_measured_and_allocates_nothing(stood_in: Bench, there: bool) -> None:
+    found = gpu.whole_frame(stood_in, Bundle.open("studio"), "task", "ort", there)
+    assert found.contender == "ort" and found.allocated == 0 and found.p50_ms > 0
+
+
+def test_the_networks_of_a_frame_are_measured_on_one_stream(stood_in: Bench) -> None:
+    found = gpu.in_turn(stood_in, Bundle.open("studio"), "task", gpu.FRAMES["studio"], "ort")
+    assert (found.p50_ms, found.allocated) == (1.5, 0)  # what the stand-in's events say
+
+
+@pytest.mark.parametrize("name", ["crop 512² to float32", "blend_faces 512² into 1080p RGB", "warp_blend 1080 x 1080"])
+def test_mien_s_kernels_are_checked_and_measured(stood_in: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels_gpu, "QUEUED", 1)
+    task = next(task for task in kernels_gpu.tasks() if task.name == name)
+    found = kernels_gpu.mien_at(stood_in, task, bandwidth=1e9)
+    assert found.share == pytest.approx(task.traffic / 1.5e-3 / 1e9) and found.allocated == 0
+    with pytest.raises(Mismatch, match="off by"):
+        kernels_gpu.mien_at(stood_in, replace(task, wanted=lambda: task.wanted() // 2), bandwidth=1e9)
 
 
 @needs_none
