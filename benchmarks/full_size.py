@@ -2,9 +2,10 @@
 
     python -m benchmarks.full_size liveportrait|fomm|lia|tpsmm|edit FOLDER [--half]
 
-With --half the networks are float16, by mien's rules alone: what `mien export --precision fp16` further keeps in float32
-depends on the weights. The checkpoints are those of the tests: laid out as published, exported by `mien export`, and removed again. "edit" is
-StyleGAN2 with 1024 pixels, pSp's encoder and the mask's networks; its export takes 12 GB of memory and minutes.
+With --half the networks are float16, by mien's rules alone: what `mien export --precision fp16` further keeps in
+float32 depends on the weights. The checkpoints are those of the tests: laid out as published, exported by `mien
+export`, and removed again. "edit" is StyleGAN2 with 1024 pixels, pSp's encoder and the mask's networks; its export
+takes 12 GB of memory and minutes.
 """
 
 from __future__ import annotations
