@@ -19,7 +19,7 @@ from mien.reenact.studio import Studio, StudioSource
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
-SIDE, FLOW_SIDE = 256, 128
+SIDE = 256
 NOT_HEAD = (0, 14, 15, 16)
 """Labels of CelebAMask-HQ that do not turn with the head: background, neck, necklace, clothes."""
 OPENINGS = (range(36, 42), range(42, 48), range(48, 60))
@@ -124,8 +124,7 @@ def read(model: Studio, picture: Image) -> Motion | None:
     tracked = model.tracker().step(picture)
     if tracked is None:
         return None
-    out = tracked.seen_from(Similarity.from_crop((SIDE / 2, SIDE / 2), SIDE, tracked.pixels)).outputs
-    return Motion(out["pose"], out["place"], out["expression"], out["landmarks"])
+    return Motion.of(tracked.seen_from(Similarity.from_crop((SIDE / 2, SIDE / 2), SIDE, tracked.pixels)).outputs)
 
 
 def prepare(model: Studio, picture: Image, motion: Motion) -> StudioSource:

@@ -1,9 +1,13 @@
 """Scores of rendered pairs: what is compared where, and in which units."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from benchmarks import pairs
+from mien.faces import Tracked
+from mien.geometry import Similarity
 
 
 def test_decibel_of_a_known_error() -> None:
@@ -63,3 +67,17 @@ def test_warp_samples_along_the_flow() -> None:
     flow[0] = 50 * 2 / 256  # each pixel takes what lies 50 pixels to its right
     assert pairs.warp(picture, flow)[100, 160].tolist() == [255] * 3
     assert pairs.warp(picture, flow)[100, 140].tolist() == [0] * 3
+
+
+def test_what_the_network_is_unsure_of_reaches_the_pair() -> None:
+    """The crop seen here is the right half of the picture; 0.5 across it is three quarters across the whole."""
+    crop = Similarity.from_crop((192.0, 128.0), 128.0, 192)
+    outputs = {
+        "pose": np.zeros(3), "place": np.array([0.0, 0.0, -2.0]), "expression": np.zeros(4),
+        "landmarks": np.array([[0.5, 0.0]]), "uncertainty": np.full(9, 0.5),
+    }  # fmt: skip
+    tracked = Tracked(crop, {name: value.astype(np.float32) for name, value in outputs.items()}, 1.0, 192)
+    model = SimpleNamespace(tracker=lambda: SimpleNamespace(step=lambda picture: tracked))
+    motion = pairs.read(model, np.zeros((256, 256, 3), np.uint8))
+    assert motion is not None and motion.uncertainty.tolist() == [0.5] * 9
+    np.testing.assert_allclose(motion.landmarks, [[0.75, 0.0]], atol=1e-6)

@@ -155,3 +155,12 @@ def test_uncertainty_is_among_the_values_and_may_be_missing(model: PointModel) -
     np.testing.assert_allclose(motion.with_values(motion.values()).uncertainty, motion.uncertainty)
     assert motion_at(model).with_values(motion_at(model).values()).uncertainty.size == 0
     assert motion_at(model).trust.tolist() == [1, 1, 1]
+
+
+def test_a_motion_of_a_networks_outputs_holds_what_the_network_says_and_no_more(model: PointModel) -> None:
+    motion = motion_at(model)
+    outputs = {name: getattr(motion, name) for name in ("pose", "place", "expression", "landmarks")}
+    silent = Motion.of({**outputs, "confidence": np.ones(1, np.float32)})
+    assert silent.uncertainty.size == 0 and np.array_equal(silent.values(), motion.values())
+    unsure = Motion.of({**outputs, "uncertainty": np.arange(8.0), "place": motion.place.astype(np.float64)})
+    assert unsure.uncertainty.tolist() == list(range(8)) and unsure.place.dtype == np.float32

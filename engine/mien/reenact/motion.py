@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -42,6 +43,12 @@ class Motion:
     expression: Floats
     landmarks: Floats
     uncertainty: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, NDArray[np.floating]]) -> Motion:
+        """What a motion network says of one face, by its outputs' names; place and landmarks in any coordinates."""
+        parts = ("pose", "place", "expression", "landmarks", "uncertainty")
+        return cls(**{name: np.asarray(outputs[name], np.float32) for name in parts if name in outputs})
 
     @property
     def scale(self) -> float:

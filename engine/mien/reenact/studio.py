@@ -105,16 +105,11 @@ class Studio:
             Tracked(place, {k: v[i] for k, v in outputs.items()}, 1.0, size).seen_from(frame).outputs
             for i, place in enumerate(places)
         ]
-        mean = {k: np.mean([one[k] for one in seen], 0).astype(np.float32) for k in seen[0]}
-        parts = ("pose", "place", "expression", "landmarks", "uncertainty")
-        return Motion(**{name: mean[name] for name in parts if name in mean})
+        return Motion.of({k: np.mean([one[k] for one in seen], 0) for k in seen[0]})
 
     def motion(self, frame: There, tracked: Tracked) -> Motion:
         """A driver's motion; place and landmarks in pixels of the frame, so that the crop may move."""
-        out = tracked.outputs
-        place, landmarks = tracked.place.astype(np.float32), tracked.landmarks.astype(np.float32)
-        unsure = {"uncertainty": out["uncertainty"]} if "uncertainty" in out else {}
-        return Motion(out["pose"], place, out["expression"], landmarks, **unsure)
+        return Motion.of({**tracked.outputs, "place": tracked.place, "landmarks": tracked.landmarks})
 
     def render(self, source: StudioSource, driving: Motion, reference: Motion | None, transfer: Transfer) -> There:
         """The portrait as the driver moves it. Raises MotionError for what this family lacks, SessionError."""
