@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mien.commands import engines
-from mien.sessions import trt_flavour, trt_open
+from mien.sessions import trt_open
 from mien.sessions.base import TensorSpec
 from mien.sessions.cuda import Cuda
 from mien.sessions.trt_flavour import Flavour
@@ -43,7 +43,7 @@ def put_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (8, 9)) -> 
         return PLAN
 
     patch.setattr(Flavour, "capabilities", (86, 89))
-    for module in (trt_open, trt_flavour, engines):
+    for module in (trt_open, engines):
         patch.setattr(module, "load_flavour", lambda name: fake_trt.flavour(gpu.machine))
     patch.setattr(trt_open, "build_plan", build)
     patch.setattr(trt_open, "model_specs", lambda data: BORDERS)

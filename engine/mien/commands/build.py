@@ -48,11 +48,9 @@ def build(
     from mien.commands.plans import PlansJob, build_plans
     from mien.commands.show import working
     from mien.sessions.trt_build import Target
-    from mien.sessions.trt_flavour import load_flavour
 
     if output is not None and device is not None:
         raise typer.BadParameter("plans in a folder are for no GPU of this machine", param_hint="--device")
-    load_flavour(target)
     gpu = gpu_to_build_for(device, compute_capability) if output is None else ""
     with working("building", shown=not as_json) as progress:
         if isinstance(gpu, str):
