@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mien.geometry import euler, rotation
 from training.points import LEFT_RIGHT, MIRROR_SIGN, NAMES, measure
@@ -24,7 +24,9 @@ Sample = dict[str, NDArray[np.generic]]
 
 FRAME_CM = 30.0
 MOTION_CM = 24.0
-PAIRED = (("lid_gap_right", "lid_gap_left"), ("gaze_yaw", "gaze_pitch"))
+LIDS, GAZE = ("lid_gap_right", "lid_gap_left"), ("gaze_yaw", "gaze_pitch")
+CHECKED, CHECK_SEED = 6, 7
+"""How many batches a network is checked on, and the seed that draws them: the same ones each time."""
 PAINTED = 0.18
 """Share of pictures that are made to look painted."""
 ARRAYS = ("rgb", "alpha", "labels", "flow", "visible", "pose", "place", "gaze", "landmarks", "points", "offsets")
@@ -70,17 +72,28 @@ class Shard:
 
 
 class Shards:
-    """A growing folder of shards; the first ones are held out for validation."""
+    """A growing folder of shards; the first ``held_out`` (None: all) are for validation and never trained on."""
 
-    def __init__(self, folder: Path, held_out: int = 2) -> None:
+    def __init__(self, folder: Path, held_out: int | None = 2) -> None:
         self.folder = folder
         self.held_out = held_out
         self.opened: dict[Path, Shard] = {}
 
+    def folders(self) -> list[Path]:
+        """Of the complete shards."""
+        return sorted(p for p in self.folder.glob("shard-*") if p.is_dir() and p.name[6:].isdigit())
+
+    def lacking(self, validation: bool) -> str:
+        """What to say where `refresh` finds none."""
+        asked = "to check on" if validation else f"to train on, beside the first {self.held_out}, which are held out"
+        found = len(self.folders())
+        return f"No shards {asked}: {self.folder} holds {found}. Render more with training.make_data."
+
     def refresh(self, validation: bool = False) -> list[Shard]:
         """The shards there are now."""
-        folders = sorted(p for p in self.folder.glob("shard-*") if p.is_dir() and p.name[6:].isdigit())
-        chosen = folders[: self.held_out] if validation else folders[self.held_out :]
+        folders = self.folders()
+        count = len(folders) if self.held_out is None else self.held_out
+        chosen = folders[:count] if validation else folders[count:]
         for path in chosen:
             if path not in self.opened:
                 self.opened[path] = Shard.open(path)
@@ -122,7 +135,7 @@ class Labels:
 
 def interest(values: Floats) -> Floats:
     """Of expression values (n, E): 1, and 0.8 more for each of shut eyes, a clear glance, an open mouth."""
-    lids, gaze = (values[:, [NAMES.index(n) for n in pair]] for pair in PAIRED)
+    lids, gaze = (values[:, [NAMES.index(n) for n in pair]] for pair in (LIDS, GAZE))
     shut = np.clip(-lids.mean(1) / 0.8, 0, 1)
     glance = np.clip(np.linalg.norm(gaze, axis=1) / 0.35, 0, 1)
     gape = np.clip(values[:, NAMES.index("lip_gap")] / 1.5, 0, 1)
@@ -217,8 +230,18 @@ class Samples(IterableDataset[dict[str, torch.Tensor]]):
         for count in itertools.count():
             if count % 50 == 0:
                 shards = self.shards.refresh(self.plain)
+            if not shards:
+                raise FileNotFoundError(self.shards.lacking(self.plain))
             samples = self.draw(shards, rng)
             yield {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
+
+    def load(self, workers: int) -> Iterator[dict[str, torch.Tensor]]:
+        """The batches, made in so many processes beside this one."""
+        return iter(DataLoader(self, batch_size=None, num_workers=workers))
+
+    def first(self, count: int = CHECKED) -> list[dict[str, torch.Tensor]]:
+        """So many batches, the same ones each time."""
+        return list(itertools.islice(self, count))
 
     def draw(self, shards: list[Shard], rng: np.random.Generator) -> list[Sample]:
         """The samples of one batch."""

@@ -1,20 +1,34 @@
-"""What every training script shares: schedule, averaged weights, checkpoints that survive a kill, a progress line."""
+"""What every training script shares: its beginning, schedule, averaged weights, checkpoints that survive a kill."""
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
 SETTLED_PACE = 0.25
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def begin(threads: int, seed: int) -> None:
+    """What comes before any network is made: as many threads as asked for, and initial weights that can be repeated."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+
+
+def channels_last(network: Network) -> Network:
+    """The same network, its weights laid out as convolutions on a CPU like them."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 @dataclass
@@ -68,6 +82,13 @@ class Run:
     def state(self) -> dict[str, Tensor]:
         """Every tensor of every module, prefixed with the module's name."""
         return {f"{name}.{key}": v for name, m in self.modules.items() for key, v in m.state_dict().items()}
+
+    def mean_of(self, network: Network) -> Network:
+        """A copy of one of the run's modules with averaged weights, for checking."""
+        name = next(name for name, module in self.modules.items() if module is network)
+        mean = copy.deepcopy(network)
+        restore({name: mean}, self.averaged)
+        return mean
 
     def load(self) -> None:
         """Go on where the checkpoint stands."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mien.reenact.motion import Motion, PointModel, draw_openings
 from mien_export.networks.studio import MOST_SHADE
 from training.data import Floats, Labels, Picture, Samples, Shard, Shards, any_of, recolour
-from training.points import NAMES, measure
+from training.points import NAMES
 from training.render.painterly import paint
 
 EYES_AND_MOUTH = (range(36, 42), range(42, 48), range(48, 60))
@@ -70,11 +70,9 @@ class Choice:
     @classmethod
     def of(cls, shard: Shard) -> Choice:
         """Pairs whose eyes, mouth or gaze change much are drawn up to four times as often as others."""
-        scenes, frames = np.asarray(shard["pose"]).shape[:2]
-        grid = np.indices((scenes, frames, frames)).reshape(3, -1).T
+        grid = np.indices((len(shard), shard.frames, shard.frames)).reshape(3, -1).T
         pairs = grid[grid[:, 1] != grid[:, 2]]
-        values = measure(np.asarray(shard["offsets"], np.float32), np.asarray(shard["gaze"], np.float32))
-        change = values[pairs[:, 0], pairs[:, 1]] - values[pairs[:, 0], pairs[:, 2]]
+        change = shard.values[pairs[:, 0], pairs[:, 1]] - shard.values[pairs[:, 0], pairs[:, 2]]
         odds = 1 + np.clip(np.abs(change[:, list(SEEN_FIRST)]) / np.array(list(SEEN_FIRST.values())), 0, 1).sum(1)
         yaw = np.abs(np.asarray(shard["pose"])[..., 0])[pairs[:, 0], pairs[:, 1]]
         turned = odds * (yaw > TURNED)
@@ -100,8 +98,7 @@ class PairSamples(Samples):
     def choose(self, shard: Shard, rng: np.random.Generator) -> tuple[int, int, int]:
         """A scene and two of its frames; three in ten with a source turned away, more often such that change much."""
         if self.plain:
-            frames = np.asarray(shard["pose"]).shape[1]
-            source, driving = (int(v) for v in rng.permutation(frames)[:2])
+            source, driving = (int(v) for v in rng.permutation(shard.frames)[:2])
             return int(rng.integers(len(shard))), source, driving
         if id(shard) not in self.choices:
             self.choices[id(shard)] = Choice.of(shard)

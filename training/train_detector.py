@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +12,10 @@ import torch.nn.functional as F
 import typer
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from mien_export.networks.studio import DETECTOR_SIZE, Detector
-from training.data import MOTION_CM, Floats, Labels, Picture, Samples, Shard, Shards, any_of, disturb
-from training.loop import Run, restore
+from training.data import CHECK_SEED, MOTION_CM, Floats, Labels, Picture, Samples, Shard, Shards, any_of, disturb
+from training.loop import Run, begin, channels_last
 from training.render.backgrounds import make_background
 
 CELLS = 24
@@ -36,7 +34,8 @@ class DetectorSamples(Samples):
             crops += self.paste(canvas, shard, crops, rng)
         if rng.random() < 0.3:
             bar = int(rng.uniform(0.02, 0.22) * DETECTOR_SIZE)
-            crops = [c for c in crops if self.letterbox(canvas, c, bar)]
+            canvas[:bar], canvas[-bar:] = 0, 0
+            crops = [crop for crop in crops if shown(crop, bar / DETECTOR_SIZE)]
         return {
             "image": np.ascontiguousarray((canvas if self.plain else disturb(canvas, rng)).transpose(2, 0, 1)),
             "target": self.target(crops),
@@ -60,48 +59,25 @@ class DetectorSamples(Samples):
     @staticmethod
     def paste(canvas: Picture, shard: Shard, others: list[Floats], rng: np.random.Generator) -> list[Floats]:
         """Draw one person into the canvas, unless it would cover another; gives its crop (x, y, side)."""
-        scene, frame = int(rng.integers(len(shard))), int(rng.integers(3))
-        labels = Labels.of(shard, scene, frame)
-        unit = float(np.exp(labels.place[2]))
-        head = labels.place[:2] + unit * HEAD_POINT[:2] * (1, -1)
-        side = unit * MOTION_CM / 2
-        want = float(np.exp(rng.uniform(np.log(0.14), np.log(1.15))))
-        zoom = want / side
-        margin = max(0.0, 0.42 * want)
-        low, high = (margin, 1 - margin) if margin < 0.5 else (0.4, 0.6)
-        middle = rng.uniform(low, high, 2)
-        crop = np.array([*middle, want], np.float32)
+        scene, frame = int(rng.integers(len(shard))), int(rng.integers(shard.frames))
+        crop, matrix = placement(Labels.of(shard, scene, frame), rng)
         if any(np.abs(crop[:2] - o[:2]).max() < 0.5 * (crop[2] + o[2]) for o in others):
             return []
-        flip = -1.0 if rng.random() < 0.5 else 1.0
-        turn = float(rng.normal(0, 0.1))
-        step = zoom * DETECTOR_SIZE / 256
-        linear = step * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([flip, 1.0])
-        start = (head + 1) * 128
-        shift = middle * DETECTOR_SIZE - linear @ start
-        matrix = np.concatenate([linear, shift[:, None]], 1)
-        rgb = np.asarray(shard["rgb"][scene, frame], np.uint8)
-        alpha = np.asarray(shard["alpha"][scene, frame], np.uint8).copy()
+        rgb, alpha = (np.asarray(shard[name][scene, frame], np.uint8) for name in ("rgb", "alpha"))
         fade = np.clip((255 - np.arange(256)) / 12, 0, 1)[:, None]
         layer = np.dstack([rgb, (alpha * fade).astype(np.uint8)])
+        step = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         if step < 0.7:
             shrink = step / 0.9
-            layer = cv2.resize(layer, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+            layer = np.asarray(cv2.resize(layer, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)
             matrix[:, :2] /= layer.shape[0] / 256
+        matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the middle of the first pixel
+        if rng.random() < 0.25:  # with its own background, a picture in the picture
+            layer[..., 3] = 255
         drawn = cv2.warpAffine(layer, matrix, (DETECTOR_SIZE, DETECTOR_SIZE), flags=cv2.INTER_LINEAR)
         cover = drawn[..., 3:].astype(np.float32) / 255
-        if rng.random() < 0.25:
-            inside = cv2.warpAffine(np.full(layer.shape[:2], 255, np.uint8), matrix, (DETECTOR_SIZE, DETECTOR_SIZE))
-            cover = inside[..., None].astype(np.float32) / 255
         canvas[:] = (canvas * (1 - cover) + drawn[..., :3] * cover).astype(np.uint8)
         return [crop]
-
-    @staticmethod
-    def letterbox(canvas: Picture, crop: Floats, bar: int) -> bool:
-        """Blacken both sides as for a wide or a tall frame; False where that hides the head."""
-        canvas[:bar], canvas[-bar:] = 0, 0
-        share = bar / DETECTOR_SIZE
-        return bool(share + 0.15 * crop[2] < crop[1] < 1 - share - 0.15 * crop[2])
 
     @staticmethod
     def target(crops: list[Floats]) -> Floats:
@@ -119,6 +95,28 @@ class DetectorSamples(Samples):
             made[2] = np.where(near, y * CELLS - axis[:, None], made[2])
             made[3] = np.where(near, np.log(side), made[3])
         return made
+
+
+def placement(labels: Labels, rng: np.random.Generator) -> tuple[Floats, NDArray[np.float64]]:
+    """Where a person of these labels is to stand by chance: its crop (x, y, side) as shares of the canvas, and the
+    matrix (2, 3) from pixels of its picture to those of the canvas."""
+    unit = float(np.exp(labels.place[2]))
+    head = labels.place[:2] + unit * HEAD_POINT[:2] * (1, -1)
+    want = float(np.exp(rng.uniform(np.log(0.14), np.log(1.15))))
+    margin = 0.42 * want
+    low, high = (margin, 1 - margin) if margin < 0.5 else (0.4, 0.6)
+    middle = rng.uniform(low, high, 2)
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    turn = float(rng.normal(0, 0.1))
+    step = want / (unit * MOTION_CM / 2) * DETECTOR_SIZE / 256
+    linear = step * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([flip, 1.0])
+    shift = middle * DETECTOR_SIZE - linear @ ((head + 1) * 128)
+    return np.array([*middle, want], np.float32), np.concatenate([linear, shift[:, None]], 1)
+
+
+def shown(crop: Floats, bar: float) -> bool:
+    """Whether black bars above and below, shares of the canvas, leave enough of a head to be found."""
+    return bool(bar + 0.15 * crop[2] < crop[1] < 1 - bar - 0.15 * crop[2])
 
 
 def losses(network: Detector, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -170,23 +168,15 @@ def main(
     seed: int = 1,
 ) -> None:
     """Train, or go on training, the detector."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    network = Detector()
+    begin(threads, seed)
+    network = channels_last(Detector())
+    assert network.head.bias is not None
     torch.nn.init.constant_(network.head.bias, -2.0)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = Run(runs / "detector.pt", {"detector": network}, rate, steps)
     shards = Shards(data)
-    held_out = iter(DetectorSamples(shards, batch, 7, plain=True))
-    checks = [next(held_out) for _ in range(6)]
-    loader = DataLoader(DetectorSamples(shards, batch, seed + run.step), batch_size=None, num_workers=workers)
-
-    def check() -> str:
-        judged = copy.deepcopy(network)
-        restore({"detector": judged}, run.averaged)
-        return validate(judged, checks)
-
-    run.train(iter(loader), lambda b: losses(network, b), minutes, check)
+    checks = DetectorSamples(shards, batch, CHECK_SEED, plain=True).first()
+    batches = DetectorSamples(shards, batch, seed + run.step).load(workers)
+    run.train(batches, lambda b: losses(network, b), minutes, lambda: validate(run.mean_of(network), checks))
 
 
 if __name__ == "__main__":

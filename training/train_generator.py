@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -12,12 +11,11 @@ import torch
 import torch.nn.functional as F
 import typer
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from mien_export.networks.studio import Appearance, Generator, GeneratorOutput, compose, warp
-from training.data import Shards
+from training.data import CHECK_SEED, Shards
 from training.discriminator import Discriminator, deceived, judged, matched
-from training.loop import Run, restore
+from training.loop import Run, begin, channels_last
 from training.pairs import PairSamples
 from training.points import PointArrays, mirror_landmarks
 
@@ -182,27 +180,20 @@ def main(
     strength: Annotated[float, typer.Option(help="weight of the discriminator's verdict")] = 0.02,
 ) -> None:
     """Train, or go on training, appearance and generator together."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
+    begin(threads, seed)
     arrays = PointArrays.load(runs / "points.npz")
     model = arrays.model()
     order = mirror_landmarks(arrays.points[: arrays.spread.shape[1]])
-    appearance, generator = Appearance(), Generator()
-    for module in (appearance, generator):
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    appearance, generator = channels_last(Appearance()), channels_last(Generator())
     both = {"appearance": appearance, "generator": generator}
     run = Run(runs / "generator.pt", both, rate, steps, start=warm / "generator.pt" if warm else None)
     opponent = None if adversarial_from is None else open_opponent(runs, rate, steps, adversarial_from)
     shards = Shards(data)
-    held_out = iter(PairSamples(shards, model, order, batch, 7, plain=True))
-    checks = [next(held_out) for _ in range(6)]
-    samples = PairSamples(shards, model, order, batch, seed + run.step)
-    loader = DataLoader(samples, batch_size=None, num_workers=workers)
+    checks = PairSamples(shards, model, order, batch, CHECK_SEED, plain=True).first()
+    batches = PairSamples(shards, model, order, batch, seed + run.step).load(workers)
 
     def check() -> str:
-        mean_appearance, mean_generator = copy.deepcopy(appearance), copy.deepcopy(generator)
-        restore({"appearance": mean_appearance, "generator": mean_generator}, run.averaged)
-        return validate(mean_appearance, mean_generator, checks)
+        return validate(run.mean_of(appearance), run.mean_of(generator), checks)
 
     def step(samples: dict[str, Tensor]) -> dict[str, Tensor]:
         seen = losses(appearance, generator, samples)
@@ -211,13 +202,12 @@ def main(
         return seen.found | opponent.losses(samples, seen, strength)
 
     run.console.print(f"before: {check()}", soft_wrap=True)
-    run.train(iter(loader), step, minutes, check, beside=[opponent.run] if opponent else [])
+    run.train(batches, step, minutes, check, beside=[opponent.run] if opponent else [])
 
 
 def open_opponent(runs: Path, rate: float, steps: int, begins: int) -> Opponent:
     """A fresh discriminator, or the one whose checkpoint lies in the folder."""
-    network = Discriminator()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = channels_last(Discriminator())
     return Opponent(Run(runs / "discriminator.pt", {"discriminator": network}, rate / 4, steps), network, begins)
 
 

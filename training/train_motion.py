@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from mien_export.networks.studio import StudioSizes
 from mien_export.networks.studio_motion import MOTION_SIZE, Motion
-from training.data import Shards
-from training.loop import Run, restore
+from training.data import CHECK_SEED, Shards
+from training.loop import Run, begin, channels_last
 from training.motion_checks import validate
 from training.motion_losses import motion_losses
 from training.motion_samples import MotionSamples
@@ -24,16 +20,6 @@ from training.points import NAMES, PointArrays, mirror_landmarks
 
 NEW = frozenset({"eye", "mouth", "gate", "doubt"})
 """Parts of the network that the bundle's first version did not have."""
-CHECKED = 6
-"""Batches of each validation."""
-
-
-def plain_batches(shards: Shards, order: NDArray[np.int64], batch: int) -> list[dict[str, Tensor]]:
-    """The same undisturbed crops of held-out shards each time; none where there are no shards."""
-    if not shards.refresh(validation=True):
-        return []
-    samples = iter(MotionSamples(shards, order, MOTION_SIZE, batch, 7, plain=True))
-    return [next(samples) for _ in range(CHECKED)]
 
 
 def main(
@@ -50,22 +36,20 @@ def main(
     seed: int = 1,
 ) -> None:
     """Train, or go on training, the motion network."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
+    begin(threads, seed)
     arrays = PointArrays.load(runs / "points.npz")
     sizes = StudioSizes(arrays.spread.shape[1], len(arrays.points), len(NAMES))
     order = mirror_landmarks(arrays.points[: sizes.landmarks])
-    network = Motion(sizes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = channels_last(Motion(sizes))
     start = None if warm is None else warm / "motion.pt"
     settled = frozenset(dict(network.named_children())) - NEW if warm else frozenset[str]()
     run = Run(runs / "motion.pt", {"motion": network}, rate, steps, start=start, settled=settled)
     shards = Shards(data)
-    checks = {"here": plain_batches(shards, order, batch)}
-    if held_out is not None:
-        checks["held out"] = plain_batches(Shards(held_out, held_out=1000), order, batch)
+    checked = {"here": shards} | ({"held out": Shards(held_out, held_out=None)} if held_out else {})
+    checks = {name: MotionSamples(some, order, MOTION_SIZE, batch, CHECK_SEED, plain=True).first()
+              for name, some in checked.items()}  # fmt: skip
     deviation = torch.from_numpy(arrays.deviation).clamp(min=0.02)
-    samples = MotionSamples(shards, order, MOTION_SIZE, batch, seed + run.step)
-    loader = DataLoader(samples, batch_size=None, num_workers=workers)
+    batches = MotionSamples(shards, order, MOTION_SIZE, batch, seed + run.step).load(workers)
 
     def losses(one: dict[str, Tensor]) -> dict[str, Tensor]:
         network.train()
@@ -75,12 +59,10 @@ def main(
         return motion_losses(out, one, deviation)
 
     def check() -> str:
-        judged = copy.deepcopy(network)
-        restore({"motion": judged}, run.averaged)
-        lines = [f"{name}: {validate(judged, batches, deviation)}" for name, batches in checks.items() if batches]
-        return "\n  ".join(lines)
+        mean = run.mean_of(network)
+        return "\n  ".join(f"{name}: {validate(mean, some, deviation)}" for name, some in checks.items())
 
-    run.train(iter(loader), losses, minutes, check)
+    run.train(batches, losses, minutes, check)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Crops and their labels move together; disturbed pictures stay pictures."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from mien.geometry import rotation
-from training.data import Labels, cut, disturb
+from training.data import ARRAYS, Labels, Sample, Samples, Shard, Shards, cut, disturb
 
 
 def labels(points: np.ndarray) -> Labels:
@@ -57,3 +59,46 @@ def test_disturbing_keeps_size_and_type_and_repeats_with_its_seed() -> None:
         once = disturb(picture, np.random.default_rng(seed))
         assert once.shape == picture.shape and once.dtype == np.uint8
         np.testing.assert_array_equal(once, disturb(picture, np.random.default_rng(seed)))
+
+
+class Counted(Samples):
+    """Each sample is a number by chance."""
+
+    def sample(self, shards: list[Shard], rng: np.random.Generator) -> Sample:
+        return {"value": rng.integers(1000, size=3)}
+
+
+def folder_of(path: Path, shards: int) -> Path:
+    for index in range(shards):
+        (path / f"shard-{index:05d}").mkdir(parents=True)
+        for name in ARRAYS:
+            np.save(path / f"shard-{index:05d}" / f"{name}.npy", np.zeros((1, 2), np.float32))
+    return path
+
+
+def test_the_first_shards_are_held_out_and_new_ones_are_found(tmp_path: Path) -> None:
+    shards = Shards(folder_of(tmp_path / "data", 3))
+    assert [len(shards.refresh(validation)) for validation in (True, False)] == [2, 1]
+    (tmp_path / "data" / ".shard-00004").mkdir()
+    (tmp_path / "data" / "shard-00003").mkdir()
+    for name in ARRAYS:
+        np.save(tmp_path / "data" / "shard-00003" / f"{name}.npy", np.zeros((1, 2), np.float32))
+    assert len(shards.refresh()) == 2
+    every = Shards(tmp_path / "data", held_out=None)
+    assert [len(every.refresh(validation)) for validation in (True, False)] == [4, 0]
+
+
+def test_batches_to_check_on_are_the_same_each_time(tmp_path: Path) -> None:
+    samples = Counted(Shards(folder_of(tmp_path, 3)), batch=4, seed=7, plain=True)
+    once, again = samples.first(3), samples.first(3)
+    assert len(once) == 3 and once[0]["value"].shape == (4, 3)
+    assert all((a["value"] == b["value"]).all() for a, b in zip(once, again, strict=True))
+    assert (next(samples.load(workers=0))["value"] == once[0]["value"]).all()
+
+
+def test_where_there_are_too_few_shards_it_is_said(tmp_path: Path) -> None:
+    shards = Shards(folder_of(tmp_path, 2))
+    with pytest.raises(FileNotFoundError, match="the first 2, which are held out: .* holds 2"):
+        Counted(shards, batch=1, seed=0).first()
+    with pytest.raises(FileNotFoundError, match="to check on: .* holds 0"):
+        Counted(Shards(tmp_path / "nowhere"), batch=1, seed=0, plain=True).first()

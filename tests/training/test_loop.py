@@ -140,3 +140,10 @@ def test_settled_parts_learn_more_slowly(tmp_path: Path) -> None:
     moved = {key: float((value - before[key]).abs().mean()) for key, value in run.state().items()}
     assert moved["two.old.weight"] == pytest.approx(SETTLED_PACE * moved["two.new.weight"], rel=0.05)
     assert [group["pace"] for group in Run(tmp_path / "x.pt", {"two": network}, 0.1, 10).optimizer.param_groups] == [1]
+
+
+def test_what_is_checked_is_a_copy_with_averaged_weights(tmp_path: Path) -> None:
+    run, network = a_run(tmp_path / "line.pt")
+    train(run, network, batches())
+    mean = run.mean_of(network)
+    assert torch.equal(mean.weight, run.averaged["line.weight"]) and not torch.equal(mean.weight, network.weight)
