@@ -1,8 +1,16 @@
-"""A real TensorRT build without a GPU: TensorRT for RTX parses, checks types and plans for a chosen target."""
+"""Real builds without a GPU: TensorRT for RTX parses, checks operators, types and shapes, and plans; no plan is run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorrt_rtx as trt
+
+from mien.bundle import Bundle, NetworkSpec
+from mien.sessions.trt_build import EngineBuildError, Network, Target, batch_ranges, build_plan
+from mien_export.precision import to_half
+
+ADA = Target("rtx", 89)
 
 
 def built_size(model: bytes) -> int:
@@ -25,3 +33,25 @@ def built_size(model: bytes) -> int:
     engine = builder.build_serialized_network(network, config)
     assert engine is not None
     return int(engine.nbytes)
+
+
+def plans(spec: NetworkSpec, model: bytes, batches: tuple[int, ...] = (1, 4)) -> list[int]:
+    """Bytes of the plans for batches up to each of ``batches``, or of the one plan of a static network."""
+    inputs, outputs = (tuple(info.spec for info in infos) for infos in (spec.inputs, spec.outputs))
+    network = Network(model, inputs, outputs)
+    shapes = dict.fromkeys(batch_ranges(inputs, most) for most in batches)
+    return [len(build_plan(network, one, ADA)) for one in shapes]
+
+
+def faults(bundle: Bundle, batches: tuple[int, ...] = (1, 4)) -> Mapping[str, str]:
+    """What does not build, with TensorRT's own words."""
+    found = {}
+    for role, spec in bundle.manifest.networks.items():
+        for precision in ("fp32", "fp16"):
+            model = bundle.model(role)
+            try:
+                sizes = plans(spec, model if precision == "fp32" else to_half(model), batches)
+                assert all(sizes)
+            except EngineBuildError as error:
+                found[f"{role} {precision}"] = str(error)
+    return found

@@ -22,6 +22,7 @@ from mien_export.networks.fomm import Keypoints, KPDetector, OcclusionAwareGener
 from mien_export.networks.motion_blocks import AntiAliasInterpolation2d, ResBlock2d
 from mien_export.pack.fomm import pack_fomm
 from tests.export import filling
+from tests.export.rtx_build import faults
 from tests.export.small_fomm import POINTS, SMALL, settled, small_checkpoint, small_detector, small_generator
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -123,7 +124,7 @@ def test_appearance_and_generator_are_the_whole(occlusion: bool) -> None:
     assert (pictures[0] - pictures[1]).abs().max() > 0.01  # the keypoints do matter
 
 
-def test_a_checkpoint_becomes_a_bundle_that_reenacts(tmp_path: Path) -> None:
+def test_a_checkpoint_becomes_a_bundle_that_reenacts_and_that_tensorrt_builds(tmp_path: Path) -> None:
     parts = small_checkpoint(tmp_path / "vox-cpk.pth.tar")
     for key in [key for key in parts["generator"] if key.endswith("down.weight")]:
         del parts["generator"][key]  # as in older public files
@@ -131,6 +132,7 @@ def test_a_checkpoint_becomes_a_bundle_that_reenacts(tmp_path: Path) -> None:
     bundle, exported = pack_fomm(tmp_path / "vox-cpk.pth.tar", tmp_path / "bundle", networks=SMALL)
     assert max(one.largest for one in exported.values()) < 1e-4
     assert bundle.manifest.family == "fomm" and set(bundle.manifest.networks) == set(exported)
+    assert not faults(bundle)
 
     portrait = load_image(DEMO / "source.jpg")
     reenactor = Reenactor(bundle, threads=1, transfer=Transfer(relative=True), smooth=False)

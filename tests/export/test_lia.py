@@ -25,6 +25,7 @@ from mien_export.networks.lia import NUDGE, Generator, sides
 from mien_export.onnx_export import export
 from mien_export.pack.lia import pack_lia
 from tests.export import filling
+from tests.export.rtx_build import faults
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 DEMO = Path(mien.__file__).parent / "bundles" / "studio" / "demo"
@@ -165,6 +166,10 @@ def test_a_bundle_says_what_it_is(packed: mien.Bundle) -> None:
         "appearance": ["image", "latent", "motion", *features],
         "generator": ["latent", "motion", *features, "image"],
     }
+
+
+def test_tensorrt_builds_every_network(packed: mien.Bundle) -> None:
+    assert not faults(packed)
 
 
 def test_a_packed_bundle_draws_what_the_network_draws(packed: mien.Bundle, generator: Generator) -> None:

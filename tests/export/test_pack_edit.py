@@ -19,6 +19,7 @@ from mien_export.networks.stylegan2 import Generator
 from mien_export.onnx_export import TOLERANCE
 from mien_export.pack.edit import EditFiles, pack_edit, read_generator
 from mien_export.pack.edit_traced import OptionalFiles, traced_encoder, weighted
+from tests.export.rtx_build import faults
 from tests.export.small_edit import NETWORKS, SIZE, write_checkpoints
 
 
@@ -44,6 +45,10 @@ def test_every_network_is_there_and_near_to_torch(bundle: Bundle) -> None:
     for spec in bundle.manifest.networks.values():
         assert 0 <= spec.parity.max_abs_error <= TOLERANCE
         bundle.session(spec.role).close()
+
+
+def test_tensorrt_builds_every_network(bundle: Bundle) -> None:
+    assert not faults(bundle, (6,))
 
 
 @pytest.mark.parametrize("method", ["none", "parsing", "diffcam", "diffcam++"])

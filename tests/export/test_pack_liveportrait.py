@@ -18,6 +18,7 @@ from mien.reenact.transfer import Transfer
 from mien_export.checkpoints import CheckpointError
 from mien_export.pack.liveportrait import FILES, pack_liveportrait, parts_of, read_parts
 from mien_export.pack.neutral_lips import NEUTRAL_LIPS
+from tests.export.rtx_build import faults
 from tests.export.small_liveportrait import NETWORKS, SIDE, write_checkpoints
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -56,6 +57,10 @@ def test_the_bundle_says_what_it_is(bundle: Bundle) -> None:
     assert {name: context[name] for name in context} == {
         info.name: info.shape for info in bundle.network("generator").inputs if info.name in context
     }
+
+
+def test_tensorrt_builds_every_network(bundle: Bundle) -> None:
+    assert not faults(bundle)
 
 
 def test_the_neutral_lips_are_the_published_ones(bundle: Bundle) -> None:

@@ -31,6 +31,7 @@ from mien_export.networks.tpsmm import (
 from mien_export.onnx_export import export
 from mien_export.pack.tpsmm import pack_tpsmm
 from tests.export.parity_cases.reenact_tpsmm import CASES
+from tests.export.rtx_build import faults
 from tests.export.small_tpsmm import (
     GROUPS,
     POINTS,
@@ -198,12 +199,13 @@ def test_appearance_and_generator_are_the_whole() -> None:
 
 
 @pytest.mark.parametrize("avd", [True, False])
-def test_a_checkpoint_becomes_a_bundle_that_reenacts(tmp_path: Path, avd: bool) -> None:
+def test_a_checkpoint_becomes_a_bundle_that_reenacts_and_that_tensorrt_builds(tmp_path: Path, avd: bool) -> None:
     small_checkpoint(tmp_path / "vox.pth.tar", avd)
     bundle, exported = pack_tpsmm(tmp_path / "vox.pth.tar", tmp_path / "bundle", networks=SMALL)
     assert max(one.largest for one in exported.values()) < 1e-4
     roles = {"keypoints", "appearance", "generator"} | ({"avd"} if avd else set())
     assert bundle.manifest.family == "tpsmm" and set(bundle.manifest.networks) == set(exported) == roles
+    assert not faults(bundle)
 
     portrait = load_image(DEMO / "source.jpg")
     reenactor = Reenactor(bundle, threads=1, transfer=Transfer(relative=True), smooth=False)
