@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import tensorrt_rtx as trt
-
 from mien.bundle import Bundle, NetworkSpec
+from mien.sessions.ort import model_specs
 from mien.sessions.trt_build import EngineBuildError, Network, Target, batch_ranges, build_plan
 from mien_export.precision import to_half
 
@@ -14,25 +13,9 @@ ADA = Target("rtx", 89)
 
 
 def built_size(model: bytes) -> int:
-    """Bytes of the engine for an RTX 40 card, free dimensions being 1. Fails with the parser's or builder's words."""
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(0)
-    parser = trt.OnnxParser(network, logger)
-    parsed = parser.parse(model)
-    assert parsed, [parser.get_error(index).desc() for index in range(parser.num_errors)]
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(trt.ComputeCapability.SM89, 0)
-    profile = builder.create_optimization_profile()
-    for tensor in (network.get_input(index) for index in range(network.num_inputs)):
-        if -1 in tensor.shape:
-            shape = tuple(1 if size == -1 else size for size in tensor.shape)
-            profile.set_shape(tensor.name, shape, shape, shape)
-            config.add_optimization_profile(profile)
-    engine = builder.build_serialized_network(network, config)
-    assert engine is not None
-    return int(engine.nbytes)
+    """Bytes of the plan of an ONNX model, a free batch being 1. Raises EngineBuildError with TensorRT's own words."""
+    network = Network(model, *model_specs(model))
+    return len(build_plan(network, batch_ranges(network.inputs, 1), ADA))
 
 
 def plans(spec: NetworkSpec, model: bytes, batches: tuple[int, ...] = (1, 4)) -> list[int]:
