@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,19 @@ def test_a_picture_on_another_gpu_is_refused(runner: CudaRunner) -> None:
     picture = noise(20, 30, 3)
     with pytest.raises(DeviceError, match="on cuda:0 was given, but this chain runs on cuda:1"):
         runner.take(DeviceTensor(picture.ctypes.data, "uint8", picture.shape, picture))
+    theirs = SimpleNamespace(__dlpack_device__=lambda: (2, 0), __dlpack__=None)
+    with pytest.raises(DeviceError, match="on cuda:1 is needed; this one is on cuda:0"):
+        runner.take(theirs)
+
+
+def test_a_picture_of_another_chain_is_waited_for(gpu: Gpu, runner: CudaRunner) -> None:
+    picture = noise(20, 30, 3)
+    other = open_runner(DEVICE).own(picture)
+    assert gpu.queue, "it is under way"
+    there = runner.take(other)
+    assert not gpu.queue and np.array_equal(read(there), picture)
+    runner.take(runner.own(picture))
+    assert gpu.queue, "its own order is enough"
 
 
 def test_networks_that_take_no_addresses_have_no_place_in_the_chain(runner: CudaRunner) -> None:

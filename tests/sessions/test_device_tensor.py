@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.errors import SessionError
+from mien.errors import DeviceError, SessionError
 from mien.sessions import device_tensor
 from mien.sessions.device_tensor import DeviceTensor
 from mien.sessions.ort import OrtSession
@@ -146,7 +146,7 @@ def test_a_read_only_array_cannot_be_read() -> None:
         (np.ones(3), "cuda", "array on a GPU is needed.*got ndarray"),
         (torch.ones(3), "cuda:1", "array on a GPU is needed.*got Tensor"),
         ([1, 2], "cpu", "host's memory is needed.*got list"),
-        (SimpleNamespace(__dlpack_device__=lambda: (2, 0)), "cuda:1", "array on a GPU is needed"),
+        (SimpleNamespace(__dlpack_device__=lambda: (10, 0)), "cuda:1", "array on a GPU is needed"),
         (torch.ones(3, requires_grad=True), "cpu", "cannot be read through DLPack"),
     ],
 )
@@ -187,7 +187,7 @@ def test_dlpack_is_asked_where_both_are_there_and_the_order_matters() -> None:
     plain = DeviceTensor.of(giver)
     assert (plain.pointer, plain.device) == (4096, "cuda:1")
     assert DeviceTensor.of(giver, queue=Stream()).pointer == array.ctypes.data
-    with pytest.raises(SessionError, match="on a GPU is needed"):
+    with pytest.raises(DeviceError, match="on cuda:0 is needed; this one is on cuda:1"):
         DeviceTensor.of(giver, "cuda:0")
 
 

@@ -80,6 +80,8 @@ class CudaRunner:
             raise DeviceError(
                 f"A picture on {there.device} was given, but this chain runs on {self.device}. Copy it there."
             )
+        if there.queue is not None and there.queue is not self.stream:
+            there.queue.synchronize()
         _check(there)
         return there
 

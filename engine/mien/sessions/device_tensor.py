@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mien.errors import SessionError
+from mien.errors import DeviceError, SessionError
 from mien.sessions.base import TensorSpec, check_tensors
 
 CUDA_MEMORY = (2, 13)
@@ -115,12 +115,15 @@ class DeviceTensor:
         Without ``queue`` the work that fills it must be done, or in order with the reader's. With it, the stream in
         which mien will read, the giver is asked through DLPack to put that work before whatever is queued there later.
 
-        Raises SessionError where it is no array there, not C-contiguous, or of a type that NumPy does not know.
+        Raises DeviceError where it is on another GPU, SessionError where it is no array on such a device, not
+        C-contiguous, or of a type that NumPy does not know.
         """
         kind, _, number = device.partition(":")
         told = getattr(array, "__cuda_array_interface__", None) if kind == "cuda" else None
         place = getattr(array, "__dlpack_device__", lambda: (0, 0))()
-        there = place[0] in PLACES.get(kind, ()) and (not number or place[1] == int(number))
+        there = place[0] in PLACES.get(kind, ())
+        if there and number and place[1] != int(number):
+            raise DeviceError(f"An array on {device} is needed; this one is on {kind}:{place[1]}. Copy it there.")
         if there and (queue is not None or told is None):
             return _taken(array, queue)
         if told is None or (place[0] and not there):
