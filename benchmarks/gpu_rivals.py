@@ -128,8 +128,23 @@ class Rival(ABC):
         share, laid = weight.reshape(shape).mean((1, 3)), (weight * chroma).reshape(2, *shape).mean((2, 4))
         pairs[...] = self.lib.moveaxis(self.as_bytes(self.planes(pairs) * (1 - share) + laid), 0, -1)
 
+    def fit(self, planes: Tensor, side: int) -> Tensor:
+        """`mien.kernels.device.fit` where planes are a multiple of that side; one more row and column."""
+        images, channels, wide = planes.shape[:3]
+        step = wide // side
+        out = planes.reshape(images, channels, side, step, side, step).mean((3, 5))
+        out = self.lib.concatenate((out, out[:, :, -1:]), 2)
+        return self.lib.concatenate((out, out[..., -1:]), 3)
+
     def warp_blend(
-        self, source: Tensor, flow: Tensor, visible: Tensor, paint: Tensor, mask: Tensor, to_source: Matrix
+        self,
+        source: Tensor,
+        flow: Tensor,
+        visible: Tensor,
+        paint: Tensor,
+        mask: Tensor,
+        to_source: Matrix,
+        shade: Tensor | None = None,
     ) -> Tensor:
         """`mien.kernels.warp_blend` into a new picture."""
         size = (mask.shape[0], mask.shape[1])
@@ -143,7 +158,10 @@ class Rival(ABC):
         at_x = self.steps(columns.start, columns.stop)[None] + a * u + b * v
         at_y = self.steps(rows.start, rows.stop)[:, None] + d * u + e * v
         share, weight = maps[0].clip(0, 1), maps[1] * inside
-        colour = share * self.sample(self.planes(source), at_x, at_y) + (1 - share) * (255 * maps[2:])
+        warped = self.sample(self.planes(source), at_x, at_y)
+        if shade is not None:
+            warped = warped * self.sample(shade, x * (shade.shape[2] / size[1]), y * (shade.shape[1] / size[0]))
+        colour = share * warped + (1 - share) * (255 * maps[2:])
         out = self.copied(source)
         part = out[rows.start : rows.stop, columns.start : columns.stop]
         under = self.planes(part)

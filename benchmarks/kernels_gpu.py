@@ -75,8 +75,9 @@ class Task:
 def tasks() -> Iterator[Task]:
     """All kernels, in the layouts, types and batches that matter."""
     yield from crops()
+    yield fit()
     yield from blends()
-    yield warp()
+    yield from warps()
     yield from volumes()
     yield keypoints()
 
@@ -101,6 +102,28 @@ def crop(name: str, frame: Array, matrix: Array, kind: type[np.floating[Any]]) -
         lambda r, a, out: r.crop(a["frame"], matrix, 512, kind is np.float16)[None],
         512 * 512 * 3 * seen + out.nbytes,
         1.6 / 255,
+    )
+
+
+def fit() -> Task:
+    """What a network drew, for a place of half its size, with the edge that `mien.kernels.blend_faces` needs."""
+    planes = np.random.default_rng(0).random((1, 3, 512, 512), np.float32)
+    out = np.zeros((1, 3, 257, 257), np.float32)
+
+    def wanted() -> Array:
+        emulator, fitted = import_module("mien._emulator"), np.empty_like(out)
+        emulator.fit(fitted, planes, 256, 256)
+        return fitted
+
+    return Task(
+        "fit 512² to 256²",
+        {"planes": planes},
+        out,
+        wanted,
+        lambda a, out, stream: device.fit(out, a["planes"], 256, stream=stream),
+        lambda r, a, out: r.fit(a["planes"], 256),
+        planes.nbytes + out.nbytes,
+        1e-5,
     )
 
 
@@ -140,25 +163,33 @@ def blend(what: str, frame: Array, patches: Array, mask: Array, places: Array, l
     )
 
 
-def warp() -> Task:
-    """The studio generator's maps over a source of 1080 x 1080."""
+def warps() -> Iterator[Task]:
+    """The studio generator's maps over a source of 1080 x 1080, without and with a change of light."""
     scene = WarpScene(1080)
-    maps: dict[str, Array] = {name: getattr(scene, name) for name in ("flow", "visible", "paint", "mask")}
+    maps: dict[str, Array] = {name: getattr(scene, name) for name in ("source", "flow", "visible", "paint", "mask")}
+    gains = np.random.default_rng(2).uniform(0.5, 1.5, (3, 64, 64)).astype(np.float32)
+    yield warp("warp_blend 1080 x 1080", maps, scene.matrix)
+    yield warp("warp_blend 1080 x 1080, shaded", maps | {"shade": gains}, scene.matrix)
+
+
+def warp(name: str, maps: Mapping[str, Array], matrix: Array) -> Task:
+    """Into a new picture."""
+    source = maps["source"]
 
     def launch(given: Mapping[str, DeviceTensor], out: DeviceTensor, stream: int) -> None:
         device.warp_blend(
-            out, given["source"], given["flow"], given["visible"], given["paint"], given["mask"], scene.matrix,
-            stream=stream,
+            out, given["source"], given["flow"], given["visible"], given["paint"], given["mask"], matrix,
+            stream=stream, shade=given.get("shade"),
         )  # fmt: skip
 
     return Task(
-        "warp_blend 1080 x 1080",
-        {"source": scene.source, **maps},
-        np.zeros_like(scene.source),
-        scene.mien,
+        name,
+        maps,
+        np.zeros_like(source),
+        partial(kernels.warp_blend, **maps, similarity=matrix),
         launch,
-        lambda r, a, out: r.warp_blend(**a, to_source=scene.matrix),
-        2 * scene.source.nbytes + sum(array.nbytes for array in maps.values()),
+        lambda r, a, out: r.warp_blend(**a, to_source=matrix),
+        source.nbytes + sum(array.nbytes for array in maps.values()),
         2.0,
     )
 
