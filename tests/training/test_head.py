@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from mien.geometry import rotation
 from training.render.blend import Blendshapes
 from training.render.head import azimuthal, halfway, mesh_edges, split_quads
 from training.render.motion import Motion
 from training.render.person import spread
 from training.render.posing import turn
-from training.render.truth import rotation
 
 
 def motion(pose: tuple[float, float, float], body: tuple[float, float, float] = (0, 0, 0)) -> Motion:
@@ -48,7 +48,7 @@ def test_the_head_turns_rigidly_and_the_shoulders_stay() -> None:
     vertices = rng.normal(0, 6, (50, 3)).astype(np.float32)
     pose = (0.5, -0.3, 0.2)
     head = turn(vertices, np.ones(50, np.float32), motion(pose))
-    expected = (vertices - vertices[0]) @ rotation(np.array(pose)).T
+    expected = (vertices - vertices[0]) @ rotation(*pose).T
     np.testing.assert_allclose(head - head[0], expected, atol=1e-4)
     np.testing.assert_allclose(turn(vertices, np.zeros(50, np.float32), motion(pose)), vertices, atol=1e-5)
 

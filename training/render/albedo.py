@@ -8,11 +8,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from training.render.atlas import NOISE, SIZE, SkinAtlas, smoothstep
-from training.render.looks import Look, sample_look
+from training.render.looks import Look
 from training.render.strands import strand_tiles
 from training.render.texels import grow_scalp, speckle, tint, to_rgba
-
-__all__ = ["Look", "paint_face", "sample_look", "skin_texture"]
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

@@ -14,6 +14,7 @@ from training.render.head import Head
 from training.render.looks import Look
 from training.render.part import LABELS, Part
 from training.render.person import head_weights
+from training.render.shade import vertex_normals
 from training.render.shell import fold
 from training.render.strands import CURLED, STRAIGHT, WAVY, hair_texture
 
@@ -58,21 +59,11 @@ class BeardGround:
         covered = grown.max(axis=1) > 0.03
         triangles = skin.triangles[covered[skin.triangles].any(axis=1)]
         follow, inverse = np.unique(triangles, return_inverse=True)
-        normals = _normals(head.neutral, skin.triangles)
+        normals = vertex_normals(head.neutral, skin.triangles)
         return cls(
             head.neutral[follow], normals[follow], grown[follow], follow.astype(np.int32),
             inverse.reshape(-1, 3).astype(np.int32), head_weights(head)[follow],
         )  # fmt: skip
-
-
-def _normals(vertices: Floats, triangles: Ints) -> Floats:
-    """Area-weighted unit normals (V, 3); 0 where there is no triangle."""
-    corners = vertices[triangles]
-    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(normals, triangles[:, k], faces)
-    return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9), np.float32)
 
 
 def make_beard(rng: Generator, look: Look, ground: BeardGround | None) -> list[Part]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.render.clothes import Bust, neck_share
 from training.render.looks import Colour, Look
 from training.render.part import LABELS, Part
-from training.render.shell import COLUMNS, TURN, grid_triangles
+from training.render.shell import COLUMNS, TURN, ball, grid_triangles
 
 Floats = NDArray[np.float32]
 
@@ -89,24 +89,18 @@ def make_earrings(rng: Generator, look: Look) -> list[Part]:
     size = float(rng.uniform(0.7, 1.3))
     for side in (-1.0, 1.0):
         lobe = _LOBE * np.array([side, 1, 1], np.float32) + np.array([0.25 * side, 0.15, 0.2], np.float32)
-        parts.append(_part("stud", _ball(lobe, 0.28 * size), look.metal, "ear_r", 0.6))
+        parts.append(_part("stud", ball(lobe, 0.28 * size, 6, 9), look.metal, "ear_r", 0.6))
         if look.earrings == "drop":
             low = lobe - np.array([0, 1.5 * size, 0], np.float32)
             wire = _tube(np.stack([lobe, 0.5 * (lobe + low), low]), 0.07)
             parts.append(_part("wire", wire, look.metal, "ear_r", 0.6))
-            parts.append(_part("drop", _ball(low, 0.42 * size), look.metal, "ear_r", 0.6))
+            parts.append(_part("drop", ball(low, 0.42 * size, 6, 9), look.metal, "ear_r", 0.6))
         if look.earrings == "hoop":
             turn = np.linspace(0, 2 * np.pi, 19)
             radius = 1.1 * size
             ring = lobe + radius * np.stack([0.3 * side * np.sin(turn), np.cos(turn) - 1, np.sin(turn)], -1)
             parts.append(_part("hoop", _tube(ring.astype(np.float32), 0.11), look.metal, "ear_r", 0.6))
     return parts
-
-
-def _ball(centre: Floats, radius: float) -> Floats:
-    down, turn = np.meshgrid(np.linspace(0, np.pi, 6), np.linspace(-np.pi, np.pi, 9), indexing="ij")
-    ray = np.stack([np.sin(down) * np.sin(turn), np.cos(down), np.sin(down) * np.cos(turn)], -1)
-    return np.asarray(centre + radius * ray, np.float32)
 
 
 def make_necklace(rng: Generator, bust: Bust, look: Look) -> list[Part]:

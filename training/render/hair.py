@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.render.looks import Look
 from training.render.part import LABELS, Part
 from training.render.scalp import Scalp
-from training.render.shell import COLUMNS, TURN, Shell, fold, shell_part, shell_points
+from training.render.shell import COLUMNS, TURN, Shell, ball, fold, outward, shell_part, shell_points
 from training.render.strands import CURLED, STRAIGHT, WAVY, hair_texture
 
 Floats = NDArray[np.float32]
@@ -150,7 +150,7 @@ def _lumps(rng: Generator, rows: int) -> Floats:
 def _sheet(rng: Generator, look: Look, cut: _Cut, scalp: Scalp, shell: Shell, layer: int) -> Part:
     points = shell_points(scalp, shell)
     if shell.fall:
-        points[_ROWS:] += _wave(rng, shell, cut)[..., None] * _outward(points[_ROWS:])
+        points[_ROWS:] += _wave(rng, shell, cut)[..., None] * outward(points[_ROWS:])
     rows = len(points)
     along = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     around = TURN[None] / (2 * np.pi) * cut.folds + float(rng.uniform(0, 2)) + cut.sweep * along * np.sign(look.parting)
@@ -183,18 +183,6 @@ def _wave(rng: Generator, shell: Shell, cut: _Cut) -> Floats:
     return np.asarray(size * wave * (shell.hang > 1), np.float32)
 
 
-def _outward(points: Floats) -> Floats:
-    flat = points * np.array([1, 0, 1], np.float32)
-    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1e-3), np.float32)
-
-
-def _ball(centre: Floats, radius: Floats, rows: int = 9, columns: int = 17) -> Floats:
-    """A closed grid of points (rows, columns, 3) around `centre`."""
-    down, turn = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(-np.pi, np.pi, columns), indexing="ij")
-    ray = np.stack([np.sin(down) * np.sin(turn), np.cos(down), np.sin(down) * np.cos(turn)], -1)
-    return np.asarray(centre + ray * radius, np.float32)
-
-
 def _knot(rng: Generator, look: Look, points: Floats, name: str, ragged: bool) -> Part:
     rows, columns = points.shape[:2]
     v = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
@@ -211,7 +199,7 @@ def _bun(rng: Generator, look: Look) -> Part:
     high = rng.uniform(0, 1)
     size = np.float32(_between((2.2, 3.6), look.hair_length))
     centre = np.array([0, 7 + 7.5 * high, -9.5 + 4.5 * high], np.float32)
-    return _knot(rng, look, _ball(centre, size * np.array([1.15, 0.9, 0.9], np.float32)), "bun", False)
+    return _knot(rng, look, ball(centre, size * np.array([1.15, 0.9, 0.9], np.float32)), "bun", False)
 
 
 def _tail(rng: Generator, look: Look) -> Part:

@@ -10,7 +10,7 @@ from training.render.clothes import cloth_texture
 from training.render.looks import Look
 from training.render.part import LABELS, Part
 from training.render.scalp import Scalp
-from training.render.shell import COLUMNS, TURN, Shell, fold, head_share, shell_part, shell_points
+from training.render.shell import COLUMNS, TURN, Shell, fold, head_share, outward, shell_part, shell_points
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -51,7 +51,7 @@ def make_hat(rng: Generator, look: Look, scalp: Scalp) -> list[Part]:
         parts.append(_cloth("brim", _brim(edge, width, np.pi, droop), texture))
     if look.hat == "beanie":
         turns = ((0.0, -0.3), (0.4, -0.2), (0.45, 2.2), (0.0, 2.4))
-        cuff = np.stack([edge + out * _out(edge) + np.array([0, up, 0]) for out, up in turns]).astype(np.float32)
+        cuff = np.stack([edge + out * outward(edge) + np.array([0, up, 0]) for out, up in turns]).astype(np.float32)
         parts.append(_cloth("cuff", cuff[::-1], texture))
     return parts
 
@@ -65,18 +65,12 @@ def _cloth(name: str, points: Floats, texture: Bytes) -> Part:
     return part
 
 
-def _out(edge: Floats) -> Floats:
-    """Horizontal unit vectors (COLUMNS, 3) away from the head's axis."""
-    flat = edge * np.array([1, 0, 1], np.float32)
-    return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True), np.float32)
-
-
 def _brim(edge: Floats, width: float, reach: float, droop: float) -> Floats:
     """A flat rim of `width` cm in front (within `reach` radians of it) around the hat's edge, drooping by `droop`."""
     share = np.clip((reach - np.abs(TURN)) / 0.35, 0, 1)[:, None] if reach < 3 else np.ones((COLUMNS, 1))
-    rows = [edge + np.array([0, 0.2, 0]) - 0.3 * _out(edge)]
+    rows = [edge + np.array([0, 0.2, 0]) - 0.3 * outward(edge)]
     for step in (0.35, 0.7, 1.0):
-        rows.append(edge + share * (width * step * _out(edge) - np.array([0, droop * step**2, 0])))
+        rows.append(edge + share * (width * step * outward(edge) - np.array([0, droop * step**2, 0])))
     rows.append(rows[-1] - np.array([0, 0.25, 0]))
     return np.stack(rows).astype(np.float32)
 

@@ -33,9 +33,8 @@ def orbit_relief(head: Head, depth: float, hood: float, ridge: float) -> Floats:
         relief[:, 1] -= 0.5 * hood * fold
     for span in (kit.EYE_LEFT, kit.EYE_RIGHT):
         relief[head.span(span)] = np.array([0, 0, -depth], np.float32)
-    inside = slice(head.span(kit.MOUTH_SOCKET).start, head.span(kit.MOUTH_SOCKET).stop)
-    for part in (inside, slice(head.span(kit.GUMS).start, head.span(kit.TEETH).stop)):
-        relief[part] = 0
+    relief[head.span(kit.MOUTH_SOCKET)] = 0
+    relief[head.span(kit.GUMS).start : head.span(kit.TEETH).stop] = 0
     lashes = head.span(kit.LASHES)
     relief[lashes, 1] = 0
     relief[lashes, 2] = -depth

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.geometry import rotation
 from training.render import head as kit
 from training.render.blend import Blendshapes
 from training.render.head import Head
@@ -53,11 +54,11 @@ def express(head: Head, shapes: Blendshapes, person: Person, motion: Motion) -> 
     offsets = shapes.mix(motion.weights)
     _meet_lids(offsets[: len(head.neutral)], head, person, motion)
     _move_tongue(offsets, head, person, motion)
-    centres, rotation = eye_centres(head, person, motion), look(motion.gaze)
+    centres, turned = eye_centres(head, person, motion), look(motion.gaze)
     for side, span in enumerate((kit.EYE_LEFT, kit.EYE_RIGHT)):
         where = head.span(span)
         ball = person.shape[where] - person.eyes[side]
-        offsets[where] = SHRINK * ball @ rotation.T + centres[side] - person.shape[where]
+        offsets[where] = SHRINK * ball @ turned.T + centres[side] - person.shape[where]
     everywhere = offsets[person.follow]
     everywhere[person.follow < 0] = 0
     return everywhere
@@ -97,9 +98,7 @@ def _move_tongue(offsets: Floats, head: Head, person: Person, motion: Motion) ->
 
 def look(gaze: Floats) -> Floats:
     """Rotation (3, 3) of the eyeballs: Ry(yaw) Rx(pitch); gaze (2,), radians, signs as the head's."""
-    (cy, cx), (sy, sx) = np.cos(gaze), np.sin(gaze)
-    turn, nod = [[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]], [[1, 0, 0], [0, cx, -sx], [0, sx, cx]]
-    return np.asarray(np.array(turn) @ np.array(nod), np.float32)
+    return np.asarray(rotation(float(gaze[0]), float(gaze[1]), 0.0), np.float32)
 
 
 def turn(vertices: Floats, head_weight: Floats, motion: Motion) -> Floats:
@@ -139,8 +138,8 @@ def hidden_light(head: Head, posed: Floats, motion: Motion) -> Floats:
     shine = np.ones(len(posed), np.float32)
     lips = posed[head.landmarks[60:68]]
     middle, edge = lips.mean(0), lips[:, 2].min()
-    inside = slice(head.span(kit.MOUTH_SOCKET).start, head.span(kit.MOUTH_SOCKET).stop)
-    for part, fall in ((inside, 0.6), (slice(head.span(kit.GUMS).start, head.span(kit.TEETH).stop), 0.5)):
+    teeth = slice(head.span(kit.GUMS).start, head.span(kit.TEETH).stop)
+    for part, fall in ((head.span(kit.MOUTH_SOCKET), 0.6), (teeth, 0.5)):
         depth = np.maximum(0.5 * (middle[2] + edge) - posed[part, 2] + 0.2, 0) + 0.3 * np.abs(posed[part, 0])
         shine[part] = np.clip(np.exp(-fall * depth), 0.015, 0.9)
     for ball, name in ((kit.EYE_LEFT, "eyeBlink_L"), (kit.EYE_RIGHT, "eyeBlink_R")):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from mien.geometry import euler, rotation
 from training.render import head as kit
 from training.render import posing, raster, shade, truth
 from training.render.albedo import paint_face
@@ -172,10 +173,10 @@ class Studio:
         here = posing.points_of(head, person.shape + view.offsets, eyes, motion.gaze)
         points = view.viewpoint.project(posing.turn(here, self.point_weights, motion))[:, :2]
         still = posing.turn(rest[self.rigid], np.ones(len(self.rigid), np.float32), motion)
-        matrix = truth.seen_rotation(truth.rotation(motion.pose), _centre(motion) - view.viewpoint.eye)
+        matrix = truth.seen_rotation(rotation(*motion.pose), _centre(motion) - view.viewpoint.eye)
         place = truth.fit_place(self.mean_points[self.rigid], view.viewpoint.project(still)[:, :2], matrix)
         return {
-            "pose": truth.angles(matrix).astype(np.float32),
+            "pose": euler(matrix).astype(np.float32),
             "place": place.astype(np.float32),
             "weights": motion.weights,
             "gaze": motion.gaze,

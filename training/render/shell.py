@@ -42,6 +42,19 @@ def grid_triangles(rows: int, columns: int) -> Ints:
     return np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
 
 
+def ball(centre: Floats, radius: Floats | float, rows: int = 9, columns: int = 17) -> Floats:
+    """A closed grid of points (rows, columns, 3) around `centre`; radius: one, or one along each axis (3,)."""
+    down, turn = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(-np.pi, np.pi, columns), indexing="ij")
+    ray = np.stack([np.sin(down) * np.sin(turn), np.cos(down), np.sin(down) * np.cos(turn)], -1)
+    return np.asarray(centre + ray * radius, np.float32)
+
+
+def outward(points: Floats) -> Floats:
+    """Horizontal unit vectors (..., 3) away from the head's axis."""
+    flat = points * np.array([1, 0, 1], np.float32)
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1e-3), np.float32)
+
+
 def shell_points(scalp: Scalp, shell: Shell) -> Floats:
     """Grid of points (rows + fall, COLUMNS, 3), head frame, cm."""
     rows = len(shell.lift)

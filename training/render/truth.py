@@ -13,24 +13,6 @@ Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
 
-def rotation(pose: NDArray[np.floating]) -> NDArray[np.float64]:
-    """R = Ry(yaw) Rx(pitch) Rz(roll), (3, 3), acting on columns; pose (3,) in radians."""
-    (cy, cx, cz), (sy, sx, sz) = np.cos(pose), np.sin(pose)
-    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    nod = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    tilt = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return np.asarray(turn @ nod @ tilt, np.float64)
-
-
-def angles(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Yaw, pitch, roll (3,) of a rotation matrix, the inverse of `rotation`."""
-    return np.array([
-        np.arctan2(matrix[0, 2], matrix[2, 2]),
-        -np.arcsin(np.clip(matrix[1, 2], -1, 1)),
-        np.arctan2(matrix[1, 0], matrix[1, 1]),
-    ])  # fmt: skip
-
-
 def seen_rotation(matrix: NDArray[np.float64], ray: NDArray[np.floating]) -> NDArray[np.float64]:
     """The rotation as it looks from the camera: `ray` (3,) from the camera to the head is turned onto (0, 0, -1)."""
     ray = ray / np.linalg.norm(ray)

@@ -152,7 +152,7 @@ class FlowPrior(nn.Module):
             flow = step if flow is None else flow + step
             if density is None:
                 density = sums[:, :1] / (sums[:, :1] + rest)
-            if level < 2:
+            if level + 1 < len(self.scales):
                 apart = (place.unsqueeze(2) - place.unsqueeze(1)).square().sum(-1)
                 near = falloff(scale * apart) * weight.unsqueeze(1)
                 remaining = remaining - torch.matmul(near, remaining) / (near.sum(-1, keepdim=True) + rest)

@@ -18,6 +18,13 @@ from mien_export.networks.studio_motion import GROUPS, MOTION_SIZE, Motion
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
 
+FEATURES = plain("features", 1, 32, 64, 64, layout="NCHW")
+CONTEXT = plain("context", 1, 48, 64, 64, layout="NCHW")
+IDENTITY = plain("identity", 1, 64)
+SMALL = picture("small", studio.CROP_SIZE // 2)
+OPENINGS = plain("openings", 1, studio.OPENINGS, 128, 128, layout="NCHW", span=(0.0, 1.0))
+"""What the appearance network hands to the generator, and what both are told of the points."""
+
 ARRAYS = ("points", "basis", "spread", "rigid", "pivot", "limits")
 
 
@@ -38,79 +45,74 @@ class Family:
 
 def traced(family: Family) -> dict[str, Traced]:
     """What is exported of each network, with example inputs."""
-    sizes = family.motion.sizes
     rng = torch.Generator().manual_seed(1)
-
-    def image(count: int, size: int) -> Tensor:
-        return torch.rand(count, 3, size, size, generator=rng)
-
-    points = torch.rand(1, sizes.points, 3, generator=rng) * 1.6 - 0.8
-    points[..., 2] = points[..., 2].abs()
-    moved = points + 0.02 * torch.randn(1, sizes.points, 3, generator=rng)
-    features = torch.randn(1, 32, 64, 64, generator=rng)
-    identity = torch.nn.functional.normalize(torch.randn(1, 64, generator=rng), dim=1)
-    place = plain("source_points", 1, sizes.points, 3)
-    features_info = plain("features", 1, 32, 64, 64, layout="NCHW")
-    context_info = plain("context", 1, 48, 64, 64, layout="NCHW")
-    small_info = picture("small", studio.CROP_SIZE // 2)
-    openings = (torch.rand(1, studio.OPENINGS, 128, 128, generator=rng) > 0.9).float()
-    openings_info = plain("openings", *openings.shape, layout="NCHW", span=(0.0, 1.0))
     return {
         "detector": Traced(
             graphs.DetectorGraph(family.detector),
-            {"image": image(1, studio.DETECTOR_SIZE)},
+            {"image": image(1, studio.DETECTOR_SIZE, rng)},
             (picture("image", studio.DETECTOR_SIZE),),
             (plain("scores", 1, 576, span=(0.0, 1.0)), plain("crops", 1, 576, 3)),
         ),
-        "motion": Traced(
-            graphs.MotionGraph(family.motion),
-            {"image": image(2, MOTION_SIZE)},
-            (picture("image", MOTION_SIZE, "batch"),),
-            (
-                plain("confidence", "batch", 1, span=(0.0, 1.0)),
-                plain("pose", "batch", 3),
-                plain("place", "batch", 3),
-                plain("expression", "batch", sizes.expressions),
-                plain("landmarks", "batch", sizes.landmarks, 2),
-                plain("uncertainty", "batch", sizes.expressions + len(GROUPS), span=(0.0, 10.0)),
-            ),
-            "batch",
-        ),
+        "motion": traced_motion(family.motion, rng),
         "appearance": Traced(
             graphs.AppearanceGraph(family.appearance, family.generator),
-            {"image": image(1, studio.CROP_SIZE), "openings": openings},
-            (picture("image", studio.CROP_SIZE), openings_info),
-            (features_info, context_info, plain("identity", 1, 64), small_info),
+            {"image": image(1, studio.CROP_SIZE, rng), "openings": openings(rng)},
+            (picture("image", studio.CROP_SIZE), OPENINGS),
+            (FEATURES, CONTEXT, IDENTITY, SMALL),
         ),
-        "generator": Traced(
-            graphs.GeneratorGraph(family.generator),
-            {
-                "features": features,
-                "context": torch.randn(1, 48, 64, 64, generator=rng),
-                "identity": identity,
-                "small": image(1, 128),
-                "source_points": points,
-                "driving_points": moved,
-                "openings": openings,
-            },
-            (
-                features_info,
-                context_info,
-                plain("identity", 1, 64),
-                small_info,
-                place,
-                plain("driving_points", *place.shape),
-                openings_info,
-            ),
-            (
-                plain("flow", 1, 2, 128, 128, layout="NCHW"),
-                plain("visible", 1, 1, 256, 256, layout="NCHW", span=(0.0, 1.0)),
-                picture("paint", 256),
-                plain("mask", 1, 1, 256, 256, layout="NCHW", span=(0.0, 1.0)),
-                plain("shade", 1, 3, 64, 64, layout="NCHW", span=(0.3, 3.1)),
-            ),
-        ),
+        "generator": traced_generator(family, rng),
     }
+
+
+def image(count: int, size: int, rng: torch.Generator) -> Tensor:
+    """An example of a picture."""
+    return torch.rand(count, 3, size, size, generator=rng)
+
+
+def openings(rng: torch.Generator) -> Tensor:
+    """An example of filled openings."""
+    return (torch.rand(1, studio.OPENINGS, 128, 128, generator=rng) > 0.9).float()
+
+
+def traced_motion(network: Motion, rng: torch.Generator) -> Traced:
+    """The motion network, any number of crops at once."""
+    sizes = network.sizes
+    outputs = (
+        plain("confidence", "batch", 1, span=(0.0, 1.0)),
+        plain("pose", "batch", 3),
+        plain("place", "batch", 3),
+        plain("expression", "batch", sizes.expressions),
+        plain("landmarks", "batch", sizes.landmarks, 2),
+        plain("uncertainty", "batch", sizes.expressions + len(GROUPS), span=(0.0, 10.0)),
+    )
+    examples = {"image": image(2, MOTION_SIZE, rng)}
+    return Traced(graphs.MotionGraph(network), examples, (picture("image", MOTION_SIZE, "batch"),), outputs, "batch")
+
+
+def traced_generator(family: Family, rng: torch.Generator) -> Traced:
+    """The generator, its example a head that moves a little."""
+    count = family.motion.sizes.points
+    points = torch.rand(1, count, 3, generator=rng) * 1.6 - 0.8
+    points[..., 2] = points[..., 2].abs()
+    examples = {
+        "features": torch.randn(1, 32, 64, 64, generator=rng),
+        "context": torch.randn(1, 48, 64, 64, generator=rng),
+        "identity": torch.nn.functional.normalize(torch.randn(1, 64, generator=rng), dim=1),
+        "small": image(1, studio.CROP_SIZE // 2, rng),
+        "source_points": points,
+        "driving_points": points + 0.02 * torch.randn(1, count, 3, generator=rng),
+        "openings": openings(rng),
+    }
+    places = (plain("source_points", 1, count, 3), plain("driving_points", 1, count, 3))
+    outputs = (
+        plain("flow", 1, 2, 128, 128, layout="NCHW"),
+        plain("visible", 1, 1, 256, 256, layout="NCHW", span=(0.0, 1.0)),
+        picture("paint", studio.CROP_SIZE),
+        plain("mask", 1, 1, 256, 256, layout="NCHW", span=(0.0, 1.0)),
+        plain("shade", 1, 3, 64, 64, layout="NCHW", span=(0.3, 3.1)),
+    )
+    inputs = (FEATURES, CONTEXT, IDENTITY, SMALL, *places, OPENINGS)
+    return Traced(graphs.GeneratorGraph(family.generator), examples, inputs, outputs)
 
 
 def pack_studio(
@@ -129,10 +131,7 @@ def pack_studio(
         file = "generator.pt" if role == "appearance" else f"{role}.pt"
         network.load_state_dict(read_weights(runs / file, role))
     networks = traced(family)
-    exported = {
-        role: one.export()
-        for role, one in networks.items()
-    }
+    exported = {role: one.export() for role, one in networks.items()}
     manifest = Manifest(
         name="studio",
         task="reenact",
