@@ -14,7 +14,9 @@ from mien.reenact.motion import Motion
 from mien.reenact.studio import Studio, StudioSource
 from mien_export.checkpoints import CheckpointError
 from mien_export.networks import studio, studio_motion
+from mien_export.onnx_export import Exported
 from mien_export.pack.studio import pack_studio
+from tests.export.stirring import awake
 
 NAMES = studio.EXPRESSIONS
 SIZES = studio.StudioSizes(landmarks=102, points=110, expressions=len(NAMES))
@@ -26,9 +28,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(2)
     folder = tmp_path_factory.mktemp("runs")
     modules: dict[str, dict[str, nn.Module]] = {
-        "detector": {"detector": studio.Detector()},
-        "motion": {"motion": studio_motion.Motion(SIZES)},
-        "generator": {"appearance": studio.Appearance(), "generator": studio.Generator()},
+        "detector": {"detector": awake(studio.Detector())},
+        "motion": {"motion": awake(studio_motion.Motion(SIZES))},
+        "generator": {"appearance": awake(studio.Appearance()), "generator": awake(studio.Generator())},
     }
     for file, parts in modules.items():
         averaged = {f"{name}.{key}": v for name, part in parts.items() for key, v in part.state_dict().items()}
@@ -47,8 +49,30 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(runs: Path) -> Bundle:
-    return pack_studio(runs, runs / "bundle.zip", NAMES)[0]
+def packed(runs: Path) -> tuple[Bundle, dict[str, Exported]]:
+    return pack_studio(runs, runs / "bundle.zip", NAMES)
+
+
+@pytest.fixture(scope="module")
+def bundle(packed: tuple[Bundle, dict[str, Exported]]) -> Bundle:
+    return packed[0]
+
+
+@pytest.mark.parametrize(
+    ("role", "outputs"),
+    [
+        ("detector", ("scores", "crops")),
+        ("motion", ("confidence", "pose", "place", "expression", "landmarks", "uncertainty")),
+        ("appearance", ("features", "context", "identity", "small")),
+        ("generator", ("flow", "visible", "paint", "mask", "shade")),
+    ],
+)
+def test_every_network_is_exported_with_parity(
+    packed: tuple[Bundle, dict[str, Exported]], role: str, outputs: tuple[str, ...]
+) -> None:
+    exported = packed[1][role]
+    assert exported.largest < 1e-4
+    assert [compared.name for compared in exported.comparisons] == list(outputs)
 
 
 def test_the_manifest_says_what_was_measured(bundle: Bundle) -> None:
