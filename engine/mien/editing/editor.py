@@ -34,10 +34,10 @@ class Editor:
     """Edits faces with the networks of one bundle. Holds nothing of any picture; threads may share it.
 
     ``bundle``: a folder, a zip, or an open `Bundle` of the task "edit". ``directions``: more than the bundle brings.
-    ``finder``: finds the faces of photographs; by default with the networks that mien brings. ``noise_seed``: for
-    bundles that leave the generator's noise open. ``device``: "cpu", "cuda", "cuda:N", or a `Runner` shared with
-    others; on a GPU pictures and features stay there from network to network. Raises BundleError, DeviceError,
-    MissingDependency, EditError.
+    ``finder``: finds the faces of photographs; by default with the networks that mien brings, on the CPU whatever the
+    device. ``noise_seed``: for bundles that leave the generator's noise open. ``device``: "cpu", "cuda", "cuda:N", or a
+    `Runner` shared with others; on a GPU pictures and features stay there from network to network. Raises BundleError,
+    DeviceError, MissingDependency, EditError.
     """
 
     def __init__(
@@ -154,18 +154,20 @@ class Editor:
     def _alter(self, subject: Subject, plan: Plan, mask: Floats | None, watch: Stopwatch) -> EditResult:
         with watch("synthesise"):  # I' = G(w) and T = G(w + alpha n)
             inverted, edited = self._synthesise(subject, moved(subject.latent, plan.moves))
+            drawn = self._runner.image(edited.image)
         with watch("mask"):
             chosen = self._mask(subject, plan, inverted, edited) if mask is None else self._checked(mask)
-        patch, weight = edited.image, chosen
+        patch, weight = drawn, chosen
         if plan.deghost and chosen.any():
             with watch("deghost"):  # F = T M + I (1 - M), its seams repaired
                 fused = fuse(self._runner.host(edited.image), to_tensor(subject.aligned), chosen)
-                patch, weight = self._networks.run("deghost", {"fused": fused})["clean"], support(chosen)
+                clean = self._networks.run("deghost", {"fused": fused})["clean"]
+                patch, weight = self._runner.image(clean), support(chosen)
         with watch("paste"):  # T M + I (1 - M) again, with the photograph itself as I
-            image, changed = paste(subject.photo, self._runner.image(patch), weight, subject.place)
+            image, changed = paste(subject.photo, patch, weight, subject.place)
         return EditResult(
-            image, changed, self._runner.image(inverted.image), self._runner.image(edited.image), subject.aligned,
-            subject.latent, subject.place, watch.last(),
+            image, changed, self._runner.image(inverted.image), drawn, subject.aligned, subject.latent, subject.place,
+            watch.last(),
         )  # fmt: skip
 
     def _plan(self, edits: Mapping[str, float], method: str, deghost: bool | None) -> Plan:
