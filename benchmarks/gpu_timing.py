@@ -78,11 +78,6 @@ class Report:
         asked = (task, contender, batch, streams)
         return next((m for m in self.measured if (m.task, m.contender, m.batch, m.streams) == asked), None)
 
-    def why_not(self, task: str, contender: str) -> str:
-        """Why a contender has no figures."""
-        told = (missed.why for missed in self.missed if (missed.task, missed.contender) == (task, contender))
-        return next(told, "it was not asked for")
-
 
 @dataclass(frozen=True)
 class Bench:

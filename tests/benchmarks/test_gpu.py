@@ -113,8 +113,8 @@ def test_a_contender_that_fails_is_told_and_the_others_go_on(error: Exception) -
 
     assert report.attempt("one", "by", fails) is None
     assert report.attempt("two", "by", lambda: figures("two", "by", 1.0)) is report.find("two", "by")
-    assert report.why_not("one", "by").startswith(f"{type(error).__name__}: ")
-    assert "More" not in report.why_not("one", "by")
+    (missed,) = report.missed
+    assert missed.why.startswith(f"{type(error).__name__}: ") and "More" not in missed.why
     lines = list(gpu.rows(report))
     assert [line[0] for line in lines] == ["two", "one"] and all(len(line) == len(gpu.COLUMNS) for line in lines)
     assert str(lines[1][-1]).startswith("not executed: ")
@@ -217,8 +217,8 @@ def test_without_a_gpu_every_contender_says_why_it_did_not_run() -> None:
         assert {missed.contender for missed in report.missed if missed.task == task} == set(gpu.CONTENDERS)
     for task in ("whole frame from the host, studio", "whole frame on the GPU, studio"):
         assert {missed.contender for missed in report.missed if missed.task == task} == set(gpu.BACKENDS)
-    assert "without CUDA" in report.why_not(tasks[0], EAGER)
-    assert "DeviceError" in report.why_not(tasks[0], "ort")
+    why = {missed.contender: missed.why for missed in report.missed if missed.task == tasks[0]}
+    assert "without CUDA" in why[EAGER] and "DeviceError" in why["ort"]
 
 
 @needs_none

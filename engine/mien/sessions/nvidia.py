@@ -50,18 +50,19 @@ class Library:
     title: str
     file: str
     install: str
-    version: Callable[[Any], int]
+    version: Callable[[Any], str]
 
 
-def _runtime_version(library: Any) -> int:
+def _runtime_version(library: Any) -> str:
     number = ctypes.c_int()
     library.cudaRuntimeGetVersion(ctypes.byref(number))
-    return number.value
+    return cuda_name(number.value)
 
 
-def _cudnn_version(library: Any) -> int:
+def _cudnn_version(library: Any) -> str:
     library.cudnnGetVersion.restype = ctypes.c_size_t
-    return int(library.cudnnGetVersion())
+    number = int(library.cudnnGetVersion())
+    return f"{number // 10000}.{number % 10000 // 100}.{number % 100}"
 
 
 LIBRARIES = (
@@ -113,7 +114,7 @@ def memory_info(number: int, load: Load = ctypes.CDLL) -> tuple[int, int] | None
     return None if failed else (free.value, total.value)
 
 
-def find_library(library: Library, load: Load = ctypes.CDLL) -> tuple[str, int] | None:
+def find_library(library: Library, load: Load = ctypes.CDLL) -> tuple[str, str] | None:
     """Where a library is (among NVIDIA's Python packages, or just its name) and its version; None without it."""
     for place in (*_packaged(library.file), library.file):
         try:
