@@ -19,8 +19,8 @@ using Kind = std::pair<int, int>;   // the element's type code and bits
 nb::object produce(std::uintptr_t address, const std::vector<std::size_t>& shape, Kind kind, Place place,
                    nb::handle owner) {
     const nb::dlpack::dtype type{std::uint8_t(kind.first), std::uint8_t(kind.second), 1};
-    return nb::cast(nb::ndarray<nb::array_api>(reinterpret_cast<void*>(address), shape.size(), shape.data(), owner, nullptr, type,
-                                  place.first, place.second));
+    return nb::cast(nb::ndarray<nb::array_api>(reinterpret_cast<void*>(address), shape.size(), shape.data(), owner,
+                                               nullptr, type, place.first, place.second));
 }
 
 // Address, shape, strides in elements, type, device, and what keeps the memory alive.

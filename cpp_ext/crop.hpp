@@ -1,4 +1,4 @@
-// crop: squares of a frame, each placed by a similarity transform, as a network's input: float planes R, G, B in [0, 1].
+// crop: squares of a frame, each placed by a similarity transform, as a network's input: planes R, G, B in [0, 1].
 #pragma once
 
 #include <algorithm>

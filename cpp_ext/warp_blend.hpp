@@ -1,4 +1,5 @@
-// warp_blend: bends a picture by a flow, changes its light, paints what the flow cannot show, and keeps everything else as it is.
+// warp_blend: bends a picture by a flow, changes its light, paints what the flow cannot show, and keeps everything
+// else as it is.
 #pragma once
 
 #include "region.hpp"
