@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from training.render.compiled import compiled
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -37,7 +38,7 @@ class Blendshapes:
         return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def _accumulate(total: Floats, first: Ints, vertices: Ints, offsets: Floats, weights: Floats) -> None:
     for shape in range(len(weights)):
         weight = weights[shape]

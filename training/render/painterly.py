@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import cv2
-import numba
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+
+from training.render.compiled import compiled
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -110,7 +111,7 @@ def kuwahara(picture: Bytes, radius: int) -> Bytes:
     return _quietest(np.asarray(means, np.uint8), np.asarray(square - mean * mean, np.float32), radius)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def _quietest(means: Bytes, variance: Floats, radius: int) -> Bytes:
     """means (h, w, 3), variance (h, w): of the square whose first corner is each pixel."""
     height, width = variance.shape
@@ -139,7 +140,7 @@ def _pencil(picture: Bytes) -> Bytes:
     return np.asarray(cv2.cvtColor(drawn, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def _hatched(image: Floats, pitch: float, angle: float) -> Floats:
     """Lines as wide as it is dark, a second set across them in the shadows; image (h, w, 3) in 0..1."""
     height, width = image.shape[:2]
@@ -179,7 +180,7 @@ def _relief(medium: Medium, height: int, width: int) -> Floats | None:
     return relief
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def _crack(relief: Floats, seeds: Floats, depth: float, cell: float) -> None:
     """Darken relief (h, w), in place, on the borders between the cells of scattered points; seeds (n, n, 2) 0..1."""
     for y in range(relief.shape[0]):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from training.render import head as kit
+from training.render.compiled import compiled
 from training.render.head import Head
 from training.render.part import LABELS, Part
 from training.render.shade import Textures
@@ -125,7 +125,7 @@ def _head_parts(head: Head, textures: dict[str, Bytes], skin_gloss: float) -> li
     ]  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def spread(places: Floats, anchors: Floats, values: Floats) -> Floats:
     """Smooth values (N, 3) at `places` (N, 3) from values (A, 3) known at `anchors` (A, 3), nearest ones first."""
     result = np.zeros_like(places)

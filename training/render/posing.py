@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.geometry import rotation
 from training.render import head as kit
 from training.render.blend import Blendshapes
+from training.render.compiled import compiled
 from training.render.head import Head
 from training.render.motion import Motion
 from training.render.person import Person
@@ -109,7 +109,7 @@ def turn(vertices: Floats, head_weight: Floats, motion: Motion) -> Floats:
     return _turn(vertices, head_weight, motion.pose, motion.body, motion.shift)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def _turn(vertices: Floats, head_weight: Floats, pose: Floats, body: Floats, shift: Floats) -> Floats:
     result = np.empty_like(vertices)
     matrix = np.zeros((3, 3), np.float32)

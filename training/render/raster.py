@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from training.render.compiled import compiled, inlined
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -13,7 +14,7 @@ Bytes = NDArray[np.uint8]
 _TOUCH = 1e-7  # samples: what lies on an edge belongs to both of its triangles
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def rasterise(
     screen: Floats,
     triangles: Ints,
@@ -93,7 +94,7 @@ def rasterise(
     return nearness, ids
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@inlined
 def _plane(
     a: float, b: float, c: float, wb: float, b_dx: float, b_dy: float, wc: float, c_dx: float, c_dy: float, scale: int
 ) -> tuple[float, float, float]:
@@ -102,7 +103,7 @@ def _plane(
     return a * scale + wb * b + wc * c, b_dx * b + c_dx * c, b_dy * b + c_dy * c
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@inlined
 def _add_edge(
     lows: tuple[float, float, float, float], highs: tuple[float, float, float, float], value: float, dx: float,
     dy: float,
@@ -119,7 +120,7 @@ def _add_edge(
     return lows, (at, step, highs[0], highs[1])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@inlined
 def weights_at(screen: Floats, corners: Ints, x: float, y: float) -> tuple[float, float, float]:
     """Perspective-correct barycentric weights (sum 1) of the screen point (x, y), in samples, in one triangle.
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from training.render.compiled import compiled, inlined
 from training.render.raster import weights_at
 
 Floats = NDArray[np.float32]
@@ -51,7 +51,7 @@ class Textures:
         return cls(np.concatenate(flat), layout)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def surface(positions: Floats, shine: Floats, triangles: Ints) -> Floats:
     """What is interpolated over a mesh, (V, 8): unit normal weighted by area, position, shine, nothing.
 
@@ -77,13 +77,13 @@ def surface(positions: Floats, shine: Floats, triangles: Ints) -> Floats:
     return result
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
     """Area-weighted unit normals (V, 3) of a mesh."""
     return surface(vertices, np.zeros(len(vertices), np.float32), triangles)[:, :3].copy()
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def occlusion(nearness: Floats, step: int, reach: float) -> Floats:
     """How open every place is to the front, (size / step, size / step) in 0 (buried) to 1, from the depth buffer.
 
@@ -116,13 +116,13 @@ def occlusion(nearness: Floats, step: int, reach: float) -> Floats:
     return result
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@inlined
 def _area(points: Floats, a: int, b: int, c: int) -> float:
     ux, uy = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
     return float(abs(ux * (points[c, 1] - points[a, 1]) - (points[c, 0] - points[a, 0]) * uy))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@inlined
 def _mip(full: Ints, texel: float, pixel: float) -> int:
     """The level of a texture (height and width full[1:]) that has about a texel for a pixel."""
     density, level = full[1] * full[2] * texel / (0.25 * pixel + 1e-6), 0
@@ -132,7 +132,7 @@ def _mip(full: Ints, texel: float, pixel: float) -> int:
     return level
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@inlined
 def _albedo(texels: Bytes, layout: Ints, u: float, v: float, linear: Floats) -> tuple[float, float, float]:
     """Linear colour of a texture at (u, v), bilinear."""
     start, height, width = layout[0], layout[1], layout[2]
@@ -152,7 +152,7 @@ def _albedo(texels: Bytes, layout: Ints, u: float, v: float, linear: Floats) -> 
     return linear[int(r + 0.5)], linear[int(g + 0.5)], linear[int(b + 0.5)]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@inlined
 def _lit(shadow: Floats, aim: Floats, x: float, y: float, z: float) -> float:
     """Share of the main light that reaches a position, 0 to 1, soft: nine places of the shadow map compared."""
     across = aim[0, 0] * x + aim[0, 1] * y + aim[0, 2] * z + aim[0, 3]
@@ -171,7 +171,7 @@ def _lit(shadow: Floats, aim: Floats, x: float, y: float, z: float) -> float:
     return float(1.0 - 0.25 * total)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def shade(
     ids: Ints,
     nearness: Floats,
@@ -313,7 +313,7 @@ def shade(
     return rgb, alpha, labels
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@inlined
 def _elected(found: NDArray[np.int64], groups: int, bare: int) -> int:
     """The label with most samples, the first in order of equals; `bare` samples are background."""
     best, most = 0, bare

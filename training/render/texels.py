@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from training.render.compiled import compiled
 
 Floats = NDArray[np.float32]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def speckle(base: Floats, fields: Floats, rows: NDArray[np.int64], gains: Floats) -> Floats:
     """A skin of colour `base` (3,) times exp(sum of gains (K, 3) x fields[rows] (K, h, w)), (h, w, 3) float32.
 
@@ -32,7 +33,7 @@ def speckle(base: Floats, fields: Floats, rows: NDArray[np.int64], gains: Floats
     return out
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def tint(picture: Floats, field: Floats, box: NDArray[np.int32], gain: Floats) -> None:
     """Multiply picture (h, w, 3), in place, by exp(gain (3,) x field (h, w)) within box (top, bottom, left, right)."""
     for y in range(box[0], box[1]):
@@ -49,7 +50,7 @@ def to_rgba(picture: Floats) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(coded, cv2.COLOR_RGB2RGBA), np.uint8)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def grow_scalp(
     picture: Floats, gap: Floats, grain: Floats, lumps: Floats, above: float, strength: float, tone: Floats
 ) -> None:

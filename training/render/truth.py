@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from training.render.compiled import compiled
 from training.render.raster import weights_at
 
 Floats = NDArray[np.float32]
@@ -32,7 +32,7 @@ def fit_place(points: Floats, projected: Floats, matrix: NDArray[np.float64]) ->
     return np.array([*(target - scale * middle), np.log(scale)])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def backward_flow(
     ids: Ints,
     screen: Floats,
