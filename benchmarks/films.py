@@ -89,8 +89,7 @@ class Overlooked:
     @classmethod
     def of(cls, reenactor: Reenactor, picture: Image) -> Overlooked | None:
         """None for a family without that flow."""
-        family = getattr(reenactor, "family", None)
-        return cls(family, picture) if isinstance(family, Studio) else None
+        return cls(reenactor.family, picture) if isinstance(reenactor.family, Studio) else None
 
     def look(self, index: int, motion: Motion) -> None:
         """The frame of this number, in which the driver moved so."""

@@ -60,8 +60,7 @@ def table(parts: Parts, three_quarter: Iterable[str] = ()) -> list[Row]:
 
 def _gaze(found: Found) -> list[Row]:
     clips = {name: row for name, row in found.get("figures", {}).items() if name != "rendered"}
-    rendered = {name: row for name, row in found.get("figures", {}).items() if name == "rendered"}
-    angle = figures({"figures": rendered}, "angle, median (degrees)")
+    angle = figures(_only(found, "rendered"), "angle, median (degrees)")
     return [
         most("gaze, synthetic: median angle (degrees)", angle, 5),
         least("gaze, real clips: right side of the clear glances", figures({"figures": clips}, "right side"), 0.95),
@@ -69,7 +68,7 @@ def _gaze(found: Found) -> list[Row]:
 
 
 def _synthetic(found: Found) -> list[Row]:
-    mean = {"figures": {name: row for name, row in found.get("figures", {}).items() if name == "mean"}}
+    mean = _only(found, "mean")
     return [
         least("synthetic pairs over copying: head (dB)", figures(mean, "head, gained"), 8),
         least("synthetic pairs over copying: eyes and mouth (dB)", figures(mean, "features, gained"), 8),
@@ -78,18 +77,19 @@ def _synthetic(found: Found) -> list[Row]:
 
 
 def _precision(found: Found) -> list[Row]:
-    rows = {name: row for name, row in found.get("figures", {}).items()}
-    lower = {"figures": {"lower": rows["lower"]} if "lower" in rows else {}}
-    whole = {"figures": {"fp32": rows["fp32"]} if "fp32" in rows else {}}
-    lost = {
-        **figures(lower, "head, lost (dB)"),
-        **{f"{k}, eyes": v for k, v in figures(lower, "features, lost (dB)").items()},
-    }
+    lower, whole = _only(found, "lower"), _only(found, "fp32")
+    eyes = {f"{name}, eyes": value for name, value in figures(lower, "features, lost (dB)").items()}
+    lost = figures(lower, "head, lost (dB)") | eyes
     return [
         most("int8 worse than fp32 by (dB)", lost, 0.5),
         most("whole step, fp32 (ms)", figures(whole, "median ms"), 25),
         most("whole step, int8 (ms)", figures(lower, "median ms"), 16),
     ]
+
+
+def _only(found: Found, row: str) -> Found:
+    """With that row of figures alone, or none."""
+    return {"figures": {name: figure for name, figure in found.get("figures", {}).items() if name == row}}
 
 
 def _films(video: Found, wanted: Callable[[str], bool]) -> Found:

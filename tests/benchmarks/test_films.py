@@ -58,6 +58,8 @@ def test_driven_passes_results_on_and_draws_them(tmp_path: Path) -> None:
     class Copies:
         """Answers the portrait itself, and is not sure of every second frame."""
 
+        family = None  # without a flow that could be looked over
+
         def set_source(self, image: Image) -> None:
             self.image = image
 
