@@ -28,6 +28,7 @@ def module_of(bundle: Bundle, role: str) -> Module:
         "liveportrait": _liveportrait,
         "fomm": _fomm,
         "lia": _lia,
+        "tpsmm": _tpsmm,
     }
     manifest = bundle.manifest
     build = _edit if manifest.task == "edit" else families.get(manifest.family)
@@ -89,6 +90,21 @@ def _lia(bundle: Bundle, role: str) -> Module:
     from mien_export.pack.lia import traced
 
     return traced(Generator().eval())[role].module
+
+
+def _tpsmm(bundle: Bundle, role: str) -> Module:
+    from mien_export.checkpoints import Checkpoint
+    from mien_export.pack.tpsmm import TpsmmNetworks, traced
+
+    built = TpsmmNetworks()
+    parts = {
+        "kp_detector": built.detector(),
+        "dense_motion_network": built.motion(),
+        "inpainting_network": built.inpainting(),
+        "avd_network": built.avd(),
+    }
+    state = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
+    return traced(Checkpoint(state), built, True)[role].module
 
 
 def _edit(bundle: Bundle, role: str) -> Module:

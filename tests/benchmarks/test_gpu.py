@@ -198,10 +198,27 @@ def test_torch_runs_the_module_that_was_exported() -> None:
     assert [tuple(one.shape) for one in found] == wanted
 
 
-def test_a_family_without_torch_modules_is_told() -> None:
+def test_torch_runs_tpsmm_s_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    tpsmm, small = (pytest.importorskip(name) for name in ("mien_export.pack.tpsmm", "tests.export.small_tpsmm"))
+    monkeypatch.setattr(tpsmm, "TpsmmNetworks", lambda: small.SMALL)
     bundle = Bundle.open("studio")
     bundle.manifest = replace(bundle.manifest, family="tpsmm")
-    with pytest.raises(InputError, match="no torch module here for 'motion' of the family 'tpsmm'"):
+    points = tpsmm.moving_points(small.POINTS, torch.Generator().manual_seed(0))
+    found = {role: module_of(bundle, role) for role in ("keypoints", "appearance", "generator", "avd")}
+    with torch.inference_mode():
+        *maps, low = found["appearance"](torch.rand(1, 3, 256, 256))
+        features = {f"features_{one.shape[-1]}": one for one in maps}
+        assert found["generator"](**features, small=low, **points).shape == (1, 3, 256, 256)
+        assert found["keypoints"](torch.rand(2, 3, 256, 256)).shape == (2, small.POINTS, 2)
+        del points["splines"]
+        assert found["avd"](**points).shape == (1, small.POINTS, 2)
+
+
+def test_a_family_without_torch_modules_is_told() -> None:
+    bundle = Bundle.open("studio")
+    bundle.manifest = replace(bundle.manifest, family="newest")
+    with pytest.raises(InputError, match="no torch module here for 'motion' of the family 'newest'"):
         module_of(bundle, "motion")
 
 
