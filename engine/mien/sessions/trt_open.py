@@ -29,7 +29,6 @@ from mien.sessions.trt_progress import BuildProgress
 MOST_BATCH = 8
 """The largest batch that an engine is built for, unless told otherwise."""
 
-
 _log = logging.getLogger(__name__)
 
 
