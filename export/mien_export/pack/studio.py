@@ -65,8 +65,9 @@ def traced(family: Family) -> dict[str, Traced]:
 
 
 def image(count: int, size: int, rng: torch.Generator) -> Tensor:
-    """An example of a picture."""
-    return torch.rand(count, 3, size, size, generator=rng)
+    """An example of a picture: smooth, as on white noise the patches' sampling makes much of what is mere rounding."""
+    coarse = torch.rand(count, 3, size // 8, size // 8, generator=rng)
+    return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def openings(rng: torch.Generator) -> Tensor:
