@@ -46,15 +46,18 @@ def editing(folder: Path | None) -> Use:
 def reenacting(portrait: Path = DEMO / "source.jpg", clip: Path = DEMO / "driving.mp4") -> Use:
     """Moves a portrait by frames of a clip, spread over its beginning; a family that retargets does so, too.
 
-    Raises ImageError, VideoError, NoFace for a portrait or a clip that cannot be used.
+    The driver is read as a portrait at the end: what is run once a portrait is then compared on another one. Raises
+    ImageError, VideoError, NoFace for a portrait or a clip that cannot be used.
     """
 
     def use(bundle: Bundle) -> None:
         reenactor = Reenactor(bundle, transfer=_fullest(bundle), smooth=False)
         reenactor.set_source(portrait)
-        with open_source(clip) as frames:
-            for frame in islice(frames, 0, STRIDE * MOST_FEEDS, STRIDE):
-                reenactor.step(frame.image, frame.time)
+        with open_source(clip) as source:
+            frames = list(islice(source, 0, STRIDE * MOST_FEEDS, STRIDE))
+        for frame in frames:
+            reenactor.step(frame.image, frame.time)
+        reenactor.set_source(frames[0].image)
 
     return use
 

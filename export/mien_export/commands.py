@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from math import log10
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -44,13 +43,14 @@ def root() -> None:
 def studio(
     runs: Annotated[Path, typer.Argument(help="Folder of the training recipe: points.npz and the checkpoints.")],
     output: Output,
+    precision: PrecisionOption = "fp32",
     overwrite: Overwrite = False,
 ) -> None:
     """Export the studio family, with the differences to torch measured and written into the manifest."""
     from mien_export.networks.studio import EXPRESSIONS
     from mien_export.pack.studio import pack_studio
 
-    _show(output, *pack_studio(runs, output, EXPRESSIONS, overwrite))
+    _reenacting(output, precision, overwrite, partial(pack_studio, runs, expressions=EXPRESSIONS))
 
 
 @app.command()
@@ -110,7 +110,8 @@ def liveportrait(
     """Export LivePortrait's public checkpoints for reenactment, retargeting of eyes and lips included."""
     from mien_export.pack.liveportrait import pack_liveportrait
 
-    _reenacting(output, precision, overwrite, partial(pack_liveportrait, checkpoints))
+    pack = partial(pack_liveportrait, checkpoints, minimal=precision == "fp32")
+    _reenacting(output, precision, overwrite, pack)
 
 
 @app.command()
@@ -120,7 +121,7 @@ def fomm(
     """Export the First Order Motion Model's public checkpoint (vox-cpk.pth.tar) for reenactment."""
     from mien_export.pack.fomm import pack_fomm
 
-    _reenacting(output, precision, overwrite, partial(pack_fomm, checkpoint))
+    _reenacting(output, precision, overwrite, partial(pack_fomm, checkpoint, minimal=precision == "fp32"))
 
 
 @app.command()
@@ -140,31 +141,21 @@ def tpsmm(
     """Export the Thin-Plate-Spline Motion Model's public checkpoint (vox.pth.tar) for reenactment."""
     from mien_export.pack.tpsmm import pack_tpsmm
 
-    _reenacting(output, precision, overwrite, partial(pack_tpsmm, checkpoint))
+    _reenacting(output, precision, overwrite, partial(pack_tpsmm, checkpoint, minimal=precision == "fp32"))
 
 
 def _reenacting(output: Path, precision: PrecisionName, overwrite: bool, pack: Callable[..., Packed]) -> None:
-    """A family's bundle in the asked precision, with what that cost of each network."""
+    """A family's bundle in the asked precision, tuned to the demo that comes with mien."""
     from rich.console import Console
 
-    _check_place(output, overwrite)
-    with Console(stderr=True).status("exporting"):
-        bundle, exported = pack(output, precision=precision, overwrite=overwrite)
-    _show(output, bundle, exported)
-    if precision != "fp32":
-        _show_precisions(bundle)
+    from mien_export.calibration import reenacting
 
-
-def _show_precisions(bundle: Bundle) -> None:
-    """Each network's precision, and the worst of its outputs beside float32; some stay as they are."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("network", "precision", "PSNR to fp32")
-    for role, spec in bundle.manifest.networks.items():
-        lowered = spec.precision != "fp32" and spec.parity.max_abs_error > 0
-        table.add_row(role, spec.precision, f"{-20 * log10(spec.parity.max_abs_error):.1f} dB" if lowered else "")
-    Console().print(table)
+    with _whole(output, precision, reenacting(), overwrite) as place:
+        with Console(stderr=True).status("exporting"):
+            bundle, exported = pack(out=place, overwrite=overwrite)
+        _show_parity(exported)
+    if precision == "fp32":
+        _show_size(output, bundle)
 
 
 @contextmanager
@@ -201,27 +192,24 @@ def _tell(status: Status, role: str) -> None:
 
 
 def _show_lowered(output: Path, bundle: Bundle, rows: Sequence[Lowered]) -> None:
-    """Every network beside its float32 form; one that became slower is said to be so."""
+    """Every network beside its float32 form; what stayed float32 and why, and what became slower, in sentences."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("network", "output", "PSNR to fp32", "times as fast as fp32")
     for row in rows:
+        speeds = ", ".join(f"{name} {ratio:.2f}" for name, ratio in (row.speed or {}).items())
         for output_ in row.outputs:
-            speeds = ", ".join(f"{name} {ratio:.2f}" for name, ratio in (row.speed or {}).items())
             table.add_row(row.role, output_.name, f"{output_.psnr:.1f} dB", speeds)
-        if row.why:
-            table.add_row(row.role, "", "stays fp32", row.why)
     console = Console()
     console.print(table)
     for row in rows:
+        if row.why:
+            console.print(f"{row.role} stays fp32: {row.why.rstrip('.')}.", style="yellow")
+        if row.restored:
+            console.print(f"{row.role}: {row.restored:.0%} of its work stays fp32, so that the rest is near enough.")
         if row.slower:
             console.print(f"Slower than fp32 on this machine: {row.role} with {', '.join(row.slower)}.", style="yellow")
-    _show_size(output, bundle)
-
-
-def _show(output: Path, bundle: Bundle, exported: Mapping[str, Exported]) -> None:
-    _show_parity(exported)
     _show_size(output, bundle)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,17 +35,23 @@ def fidelity(reference: bytes, cheaper: bytes, feeds: Iterable[Feeds]) -> tuple[
 
     Raises PrecisionError for outputs that are not finite where float32's are, and when there is no feed.
     """
-    first, second = OrtSession(reference), OrtSession(cheaper)
-    rows: dict[str, list[tuple[Array, Array]]] = {}
-    for feed in feeds:
-        truth, found = first.run(feed), second.run(feed)
-        for name in truth:
-            rows.setdefault(name, []).append((truth[name], found[name]))
-    first.close()
-    second.close()
-    if not rows:
+    known = list(feeds)
+    return compared(answers(reference, known), answers(cheaper, known))
+
+
+def answers(model: bytes, feeds: Iterable[Feeds]) -> list[Feeds]:
+    """What a network says with ONNX Runtime on the CPU, feed by feed."""
+    session = OrtSession(model)
+    said: list[Feeds] = [session.run(feed) for feed in feeds]
+    session.close()
+    return said
+
+
+def compared(truth: Sequence[Feeds], found: Sequence[Feeds]) -> tuple[Fidelity, ...]:
+    """Every output beside float32's, over all answers. Raises PrecisionError as `fidelity` does."""
+    if not truth:
         raise PrecisionError("Nothing was fed to the networks that were to be compared; at least one feed is needed.")
-    return tuple(_of_output(name, pairs) for name, pairs in rows.items())
+    return tuple(_of_output(name, [(t[name], f[name]) for t, f in zip(truth, found, strict=True)]) for name in truth[0])
 
 
 def _of_output(name: str, pairs: list[tuple[Array, Array]]) -> Fidelity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from typing import Literal
 
@@ -11,8 +12,9 @@ from mien.bundle import Bundle, NetworkSpec, Parity, write_bundle
 from mien.sessions import Session, SessionInfo, TensorSpec
 from mien.sessions.base import Array
 from mien.sessions.cuda import Stream
-from mien_export.fidelity import Feeds, Fidelity, PrecisionError
+from mien_export.fidelity import Feeds, Fidelity, PrecisionError, fidelity
 from mien_export.half_emulation import half_fidelity
+from mien_export.mixed import mixed
 from mien_export.precision import overflowing, to_half
 from mien_export.quantise import gain, to_int8
 
@@ -25,7 +27,7 @@ LEAST_LABELS = 20.0
 """The same for labels: one in a hundred may differ."""
 
 MOST_FEEDS = 8
-"""Recorded calls of each network: the first calibrate, the last one or two are what it is compared on."""
+"""Recorded calls of each network: every other one calibrates, those between are what it is compared on."""
 
 Use = Callable[[Bundle], None]
 """Uses a bundle as in real life: edits pictures, reenacts a clip. What its networks are fed then, they are tuned to."""
@@ -35,13 +37,15 @@ Use = Callable[[Bundle], None]
 class Lowered:
     """One network in the new precision. ``outputs``: beside float32; empty for one that stays float32, and ``why``.
 
-    ``speed``: time of float32 over the new time by backend, where that was measured (int8).
+    ``speed``: time of float32 over the new time by backend, where that was measured (int8). ``restored``: share of the
+    multiply-adds that went back to float32 so that the rest is near enough (int8).
     """
 
     role: str
     outputs: tuple[Fidelity, ...] = ()
     speed: Mapping[str, float] | None = None
     why: str = ""
+    restored: float = 0.0
 
     @property
     def slower(self) -> tuple[str, ...]:
@@ -54,47 +58,74 @@ def lower(
 ) -> tuple[Bundle, tuple[Lowered, ...]]:
     """Record what ``use`` feeds to the networks, convert them, compare, write.
 
-    A network that ``use`` never runs, or that has nothing to convert, stays float32 and is said so. Raises
-    PrecisionError for one that comes out further from float32 than `LEAST_PSNR`, OutputError.
+    A network stays float32, and its row says why, if ``use`` never runs it, if it has nothing to convert, or if it
+    comes out further from float32 than `LEAST_PSNR` (int8: even as `mixed.mixed`). That holds for float16, too:
+    networks meet in float32 in every precision, so one that stays does not spoil what the others gain. Raises
+    PrecisionError where every network would have to stay, OutputError.
     """
     recording = Recording(bundle)
     use(recording)
     models, specs, rows = {}, {}, []
     for role, spec in bundle.manifest.networks.items():
         model = bundle.model(role)
-        models[role], row = _converted(role, model, precision, recording.feeds.get(role, []))
+        models[role], row = _converted(role, spec, model, precision, recording.feeds.get(role, []))
         specs[role] = described(spec, row, precision) if row.outputs else spec
-        _check(row, specs[role])
         rows.append(row)
+    if not any(row.outputs for row in rows):
+        reasons = "; ".join(f"{row.role}: {row.why.rstrip('.')}" for row in rows)
+        raise PrecisionError(f"No network can be had in {precision}. Leave the bundle in float32. {reasons}.")
     manifest = replace(bundle.manifest, networks=specs)
     return write_bundle(out, manifest, models, bundle.arrays, overwrite), tuple(rows)
 
 
-def _converted(role: str, model: bytes, precision: Precision, feeds: Sequence[Feeds]) -> tuple[bytes, Lowered]:
+def _converted(
+    role: str, spec: NetworkSpec, model: bytes, precision: Precision, feeds: Sequence[Feeds]
+) -> tuple[bytes, Lowered]:
+    """Calibrated on every other feed and compared on those between: both see all of what was recorded."""
     if not feeds:
-        return model, Lowered(role, why="was never run while the feeds were recorded")
-    known, unseen = feeds[:-1] or feeds, feeds[-1:]
-    if precision == "fp16":
-        loud = frozenset[str]().union(*(overflowing(model, feed) for feed in feeds))
-        made = to_half(model, loud)
-        return made, Lowered(role, half_fidelity(model, made, unseen))
+        return model, Lowered(role, why="it was never run while the feeds were recorded")
+    known, unseen = feeds[::2], feeds[1::2] or feeds
+    lowered = _half if precision == "fp16" else _int8
     try:
-        made = to_int8(model, known)
+        return lowered(role, replace(spec, precision=precision), model, known, unseen)
     except PrecisionError as error:
         return model, Lowered(role, why=str(error))
+
+
+def _half(
+    role: str, spec: NetworkSpec, model: bytes, known: Sequence[Feeds], unseen: Sequence[Feeds]
+) -> tuple[bytes, Lowered]:
+    loud = frozenset[str]().union(*(overflowing(model, feed) for feed in (*known, *unseen)))
+    made = to_half(model, loud)
+    found = half_fidelity(model, made, unseen)
+    if missing(spec, found) > 0:
+        raise PrecisionError(_too_far(spec, found))
+    return made, Lowered(role, found)
+
+
+def _int8(
+    role: str, spec: NetworkSpec, model: bytes, known: Sequence[Feeds], unseen: Sequence[Feeds]
+) -> tuple[bytes, Lowered]:
+    made, restored = to_int8(model, known), 0.0
+    whole = fidelity(model, made, unseen)
+    if missing(spec, whole) > 0:
+        try:
+            made, restored = mixed(model, made, unseen, partial(missing, spec))
+        except PrecisionError as error:
+            raise PrecisionError(f"{_too_far(spec, whole)}, {error}") from error
     found = gain(model, made, unseen)
-    return made, Lowered(role, found.fidelity, found.speed)
+    return made, Lowered(role, found.fidelity, found.speed, restored=restored)
 
 
-def _check(row: Lowered, spec: NetworkSpec) -> None:
-    for output in row.outputs:
-        least = least_psnr(spec, output.name)
-        if not output.psnr >= least:
-            raise PrecisionError(
-                f"In {spec.precision} the output {output.name!r} of {row.role!r} is {output.psnr:.1f} dB from float32; "
-                f"{least:.0f} are needed. Leave the bundle in float32, or calibrate it on pictures that are like those "
-                "it is for."
-            )
+def missing(spec: NetworkSpec, found: Sequence[Fidelity]) -> float:
+    """Decibels that the worst output of a network lacks in the precision of ``spec``; 0 or less is near enough."""
+    return max(least_psnr(spec, output.name) - output.psnr for output in found)
+
+
+def _too_far(spec: NetworkSpec, found: Sequence[Fidelity]) -> str:
+    worst = max(found, key=lambda output: least_psnr(spec, output.name) - output.psnr)
+    least = least_psnr(spec, worst.name)
+    return f"its {worst.name!r} would be {worst.psnr:.1f} dB from float32 in {spec.precision}, {least:.0f} are needed"
 
 
 def least_psnr(spec: NetworkSpec, output: str) -> float:

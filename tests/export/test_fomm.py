@@ -15,9 +15,11 @@ from torch import nn
 import mien
 from mien.image import load_image
 from mien.reenact import Reenactor, Transfer
+from mien_export.calibration import reenacting
 from mien_export.checkpoints import CheckpointError
 from mien_export.graphs import fomm as graphs
 from mien_export.graphs.phases import Doubling, RowsThenSum, phased, woven
+from mien_export.lower import lower
 from mien_export.networks.fomm import Keypoints, KPDetector, OcclusionAwareGenerator, inverse_2x2
 from mien_export.networks.motion_blocks import AntiAliasInterpolation2d, ResBlock2d
 from mien_export.pack.fomm import pack_fomm
@@ -148,7 +150,8 @@ def test_a_checkpoint_becomes_a_bundle_that_reenacts_and_that_tensorrt_builds(tm
 
 def test_in_float16_the_bundle_is_half_as_large(tmp_path: Path) -> None:
     small_checkpoint(tmp_path / "vox-cpk.pth.tar")
-    bundle, _ = pack_fomm(tmp_path / "vox-cpk.pth.tar", tmp_path / "bundle", "fp16", networks=SMALL)
+    full, _ = pack_fomm(tmp_path / "vox-cpk.pth.tar", tmp_path / "full", minimal=False, networks=SMALL)
+    bundle, _ = lower(full, tmp_path / "bundle", "fp16", reenacting())
     for spec in bundle.manifest.networks.values():
         assert spec.precision == "fp16" and spec.parity.max_abs_error <= spec.parity.tolerance
     reenactor = Reenactor(bundle, threads=1)

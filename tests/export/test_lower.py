@@ -52,9 +52,27 @@ def test_what_is_used_is_converted_and_the_rest_said_to_stay(
     assert 0 < np.abs(truth - found).max() <= near * np.abs(truth).max()
 
 
-def test_too_far_from_float32_is_refused(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lowering, "LEAST_PSNR", {"int8": 120.0})
-    with pytest.raises(PrecisionError, match="'features'"):
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_too_far_from_float32_stays_float32_and_says_how_far(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: lowering.Precision
+) -> None:
+    def use_both(bundle: Bundle) -> None:
+        use(bundle)
+        bundle.session("idle").run({"image": np.zeros((1, 3, 16, 16), np.float32)})  # comes out exactly
+
+    monkeypatch.setattr(lowering, "LEAST_PSNR", {precision: 200.0})
+    made, (near, far) = lower(bundle, tmp_path / "low", precision, use_both)
+    assert made.network("features").precision == "fp32" and made.model("features") == bundle.model("features")
+    assert made.network("idle").precision == precision and far.outputs
+    assert not near.outputs and "'features'" in near.why and "200 are needed" in near.why
+    assert ("back in float32" in near.why) == (precision == "int8")
+
+
+def test_a_bundle_without_one_lowered_network_is_refused(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lowering, "LEAST_PSNR", {"int8": 200.0})
+    with pytest.raises(PrecisionError, match="features: its 'features' would be .*idle: it was never run"):
         lower(bundle, tmp_path / "low", "int8", use)
     assert not (tmp_path / "low").exists()
 

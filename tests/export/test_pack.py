@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 from mien import Bundle
+from mien.bundle import write_bundle
 from mien.errors import OutputError
 from mien.geometry import Similarity
 from mien.reenact.motion import Motion
 from mien.reenact.studio import Studio, StudioSource
+from mien_export import calibration, commands
 from mien_export.checkpoints import CheckpointError
 from mien_export.networks import studio, studio_motion
 from mien_export.onnx_export import Exported
+from mien_export.pack import studio as pack_module
 from mien_export.pack.studio import pack_studio
 from tests.export.stirring import awake
 
@@ -94,6 +98,43 @@ def test_every_network_runs_as_described(bundle: Bundle) -> None:
 
 def test_the_files_are_small_enough_to_ship(bundle: Bundle) -> None:
     assert sum(spec.bytes for spec in bundle.manifest.networks.values()) < 20e6
+
+
+def test_the_command_writes_int8_and_shows_what_stays(
+    packed: tuple[Bundle, dict[str, Exported]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random weights see no face in the demo, so they are tuned to noise here; the generator is left out."""
+
+    def use(bundle: Bundle) -> None:
+        rng = np.random.default_rng(4)
+        for role in ("detector", "motion", "appearance"):
+            session = bundle.session(role)
+            for _ in range(2):
+                feeds = {
+                    one.name: [size if isinstance(size, int) else 1 for size in one.shape] for one in session.inputs
+                }
+                session.run({name: rng.random(shape, np.float32) for name, shape in feeds.items()})
+
+    def pack(
+        runs: Path, out: Path, expressions: tuple[str, ...], overwrite: bool
+    ) -> tuple[Bundle, dict[str, Exported]]:
+        """What was exported already."""
+        assert runs == tmp_path and expressions == NAMES
+        bundle, exported = packed
+        models = {role: one.model for role, one in exported.items()}
+        return write_bundle(out, bundle.manifest, models, bundle.arrays, overwrite), exported
+
+    monkeypatch.setattr(calibration, "reenacting", lambda: use)
+    monkeypatch.setattr(pack_module, "pack_studio", pack)
+    words = ["studio", str(tmp_path), "-o", str(tmp_path / "studio"), "--precision", "int8"]
+    result = CliRunner().invoke(commands.app, words, catch_exceptions=False)
+    assert result.exit_code == 0
+    said = " ".join(result.output.split())
+    networks = Bundle.open(tmp_path / "studio").manifest.networks
+    assert networks["motion"].precision == networks["appearance"].precision == "int8"
+    assert networks["generator"].precision == "fp32" and "generator stays fp32: it was never run" in said
+    assert "PSNR to fp32" in said and "openvino " in said
+    assert [path.name for path in tmp_path.iterdir()] == ["studio"]
 
 
 def test_a_missing_checkpoint_is_named(runs: Path, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from mien.image import load_image
 from mien.reenact import Reenactor, Transfer
 from mien.reenact.splines import carried, splines
 from mien.sessions import OrtSession
+from mien_export.calibration import reenacting
 from mien_export.checkpoints import CheckpointError
 from mien_export.graphs import tpsmm as graphs
+from mien_export.lower import lower
 from mien_export.networks.motion_blocks import Hourglass, ResBlock2d, SameBlock2d, UpBlock2d, coordinate_grid
 from mien_export.networks.tpsmm import (
     DenseMotionNetwork,
@@ -241,7 +243,8 @@ def drawn_by_torch(checkpoint: Path, reenactor: Reenactor) -> NDArray[np.float64
 
 def test_in_float16_the_bundle_runs(tmp_path: Path) -> None:
     small_checkpoint(tmp_path / "vox.pth.tar", avd=False)
-    bundle, _ = pack_tpsmm(tmp_path / "vox.pth.tar", tmp_path / "bundle", "fp16", networks=SMALL)
+    full, _ = pack_tpsmm(tmp_path / "vox.pth.tar", tmp_path / "full", minimal=False, networks=SMALL)
+    bundle, _ = lower(full, tmp_path / "bundle", "fp16", reenacting())
     for spec in bundle.manifest.networks.values():
         assert spec.precision == "fp16" and spec.parity.max_abs_error <= spec.parity.tolerance
     reenactor = Reenactor(bundle, threads=1)

@@ -11,13 +11,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from mien.bundle import Bundle, Licence, Manifest, refuse_existing
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import Checkpoint, State, load, part, read_state
 from mien_export.graphs import fomm as graphs
 from mien_export.networks.fomm import KPDetector, OcclusionAwareGenerator
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
-from mien_export.pack.writing import Precision, write_family
 
 CROP = 256
 """Side of the pictures that the networks look at and draw."""
@@ -36,21 +35,21 @@ class FommNetworks:
 def pack_fomm(
     checkpoint: Path,
     out: str | PathLike[str],
-    precision: Precision = "fp32",
+    minimal: bool = True,
     overwrite: bool = False,
     networks: FommNetworks | None = None,
 ) -> tuple[Bundle, dict[str, Exported]]:
     """Convert, check and write ``vox-cpk.pth.tar`` (or ``vox-adv-cpk.pth.tar``), which holds both networks.
 
-    A lower precision is tuned to the demo that comes with mien. Raises CheckpointError, ParityError, PrecisionError,
-    OutputError.
+    ``minimal``: convolutions in the form that is fastest in float32 on a CPU; False where `lower.lower` goes on. Raises
+    CheckpointError, ParityError, OutputError.
     """
     refuse_existing(out, overwrite)
     stored = read_state(checkpoint)
     built = networks or FommNetworks()
     detector = weighted(built.detector(), stored, "kp_detector", "FOMM's keypoint detector (vox-256)")
     generator = weighted(built.generator(), stored, "generator", "FOMM's generator (vox-256)")
-    roles = traced(detector, generator, minimal=precision == "fp32")
+    roles = traced(detector, generator, minimal=minimal)
     exported = {role: one.export() for role, one in roles.items()}
     manifest = Manifest(
         name=Path(out).stem,
@@ -60,7 +59,8 @@ def pack_fomm(
         origin=f"Exported from {checkpoint.name}.",
         networks={role: described(role, one, exported[role]) for role, one in roles.items()},
     )
-    return write_family(out, manifest, exported, precision, overwrite), exported
+    models = {role: one.model for role, one in exported.items()}
+    return write_bundle(out, manifest, models, overwrite=overwrite), exported
 
 
 def weighted(network: Network, stored: Checkpoint, name: str, what: str) -> Network:

@@ -9,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mien.bundle import Bundle, Licence, Manifest, refuse_existing
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import State, load, part, read_state
 from mien_export.graphs import lia as graphs
 from mien_export.networks.lia import Generator
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import Traced, described, picture, plain
-from mien_export.pack.writing import Precision, write_family
 
 LICENCE = "CC-BY-NC-4.0"
 """Of code and weights alike: for research and evaluation, not for commercial use."""
@@ -23,13 +22,10 @@ LICENCE = "CC-BY-NC-4.0"
 WHAT = "LIA's generator (vox.pt, taichi.pt or ted.pt)"
 
 
-def pack_lia(
-    checkpoint: Path, out: str | PathLike[str], precision: Precision = "fp32", overwrite: bool = False
-) -> tuple[Bundle, dict[str, Exported]]:
+def pack_lia(checkpoint: Path, out: str | PathLike[str], overwrite: bool = False) -> tuple[Bundle, dict[str, Exported]]:
     """Convert, check and write ``vox.pt`` (or ``taichi.pt``, ``ted.pt``), which holds the generator under ``gen``.
 
-    A lower precision is tuned to the demo that comes with mien. Raises CheckpointError, ParityError, PrecisionError,
-    OutputError.
+    Raises CheckpointError, ParityError, OutputError.
     """
     refuse_existing(out, overwrite)
     generator = read_generator(checkpoint)
@@ -43,7 +39,8 @@ def pack_lia(
         origin=f"Exported from {checkpoint.name}. LIA and its weights are not for commercial use.",
         networks={role: described(role, one, exported[role]) for role, one in roles.items()},
     )
-    return write_family(out, manifest, exported, precision, overwrite), exported
+    models = {role: one.model for role, one in exported.items()}
+    return write_bundle(out, manifest, models, overwrite=overwrite), exported
 
 
 def read_generator(checkpoint: Path) -> Generator:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mien.bundle import Bundle, Licence, Manifest, refuse_existing
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoint_files import CheckpointError
 from mien_export.checkpoints import State, load, read_state
 from mien_export.graphs import liveportrait as graphs
@@ -21,7 +21,6 @@ from mien_export.networks import liveportrait as networks
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import GENERATOR_TOLERANCE, Traced, described, picture, plain
 from mien_export.pack.neutral_lips import NEUTRAL_LIPS
-from mien_export.pack.writing import Precision, write_family
 from mien_export.recognise import described as what_it_is
 from mien_export.recognise import recognise
 
@@ -79,22 +78,22 @@ class Weighted:
 def pack_liveportrait(
     checkpoints: Sequence[Path],
     out: str | PathLike[str],
-    precision: Precision = "fp32",
+    minimal: bool = True,
     overwrite: bool = False,
     built: LivePortraitNetworks | None = None,
 ) -> tuple[Bundle, dict[str, Exported]]:
     """Convert, check and write. ``checkpoints``: the five public files in any order, or a folder that holds them.
 
-    Each file is known by what is in it, not by its name. A lower precision is tuned to a clip that comes with mien.
-    Raises CheckpointError for files that are missing, given twice or of something else; ParityError, PrecisionError,
-    OutputError.
+    Each file is known by what is in it, not by its name. ``minimal``: convolutions in the form that is fastest in
+    float32 on a CPU; False where `lower.lower` goes on. Raises CheckpointError for files that are missing, given twice
+    or of something else; ParityError, OutputError.
     """
     refuse_existing(out, overwrite)
     built = built or LivePortraitNetworks()
     files = tuple(checkpoint_files(checkpoints))
     weighted = with_weights(built, read_parts(files))
     exported, specs = {}, {}
-    for role, make in roles(weighted, built.side, minimal=precision == "fp32"):
+    for role, make in roles(weighted, built.side, minimal=minimal):
         one = make()
         exported[role] = one.export()
         specs[role] = described(role, one, exported[role])
@@ -109,7 +108,8 @@ def pack_liveportrait(
         extra={"crop": crop},
     )
     arrays = {"lip_neutral": np.array(NEUTRAL_LIPS, np.float32)}
-    return write_family(out, manifest, exported, precision, overwrite, arrays), exported
+    models = {role: one.model for role, one in exported.items()}
+    return write_bundle(out, manifest, models, arrays, overwrite), exported
 
 
 def checkpoint_files(given: Iterable[Path]) -> Iterator[Path]:

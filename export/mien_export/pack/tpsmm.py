@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mien.bundle import Bundle, Licence, Manifest, refuse_existing
+from mien.bundle import Bundle, Licence, Manifest, refuse_existing, write_bundle
 from mien_export.checkpoints import Checkpoint, read_state
 from mien_export.graphs import tpsmm as graphs
 from mien_export.networks.tpsmm import (
@@ -23,7 +23,6 @@ from mien_export.networks.tpsmm import (
 from mien_export.onnx_export import Exported
 from mien_export.pack.description import GENERATOR_TOLERANCE, Traced, described, picture, plain
 from mien_export.pack.fomm import weighted
-from mien_export.pack.writing import Precision, write_family
 
 CROP = 256
 """Side of the pictures that the networks look at and draw."""
@@ -42,17 +41,17 @@ class TpsmmNetworks:
 def pack_tpsmm(
     checkpoint: Path,
     out: str | PathLike[str],
-    precision: Precision = "fp32",
+    minimal: bool = True,
     overwrite: bool = False,
     networks: TpsmmNetworks | None = None,
 ) -> tuple[Bundle, dict[str, Exported]]:
     """Convert, check and write ``vox.pth.tar``, which holds three networks or, with ``avd_network``, four.
 
-    A lower precision is tuned to the demo that comes with mien. Raises CheckpointError, ParityError, PrecisionError,
-    OutputError.
+    ``minimal``: convolutions in the form that is fastest in float32 on a CPU; False where `lower.lower` goes on. Raises
+    CheckpointError, ParityError, OutputError.
     """
     refuse_existing(out, overwrite)
-    roles = traced(read_state(checkpoint), networks or TpsmmNetworks(), minimal=precision == "fp32")
+    roles = traced(read_state(checkpoint), networks or TpsmmNetworks(), minimal=minimal)
     exported = {role: one.export() for role, one in roles.items()}
     manifest = Manifest(
         name=Path(out).stem,
@@ -62,7 +61,8 @@ def pack_tpsmm(
         origin=f"Exported from {checkpoint.name}.",
         networks={role: described(role, one, exported[role]) for role, one in roles.items()},
     )
-    return write_family(out, manifest, exported, precision, overwrite), exported
+    models = {role: one.model for role, one in exported.items()}
+    return write_bundle(out, manifest, models, overwrite=overwrite), exported
 
 
 @torch.no_grad()
