@@ -24,11 +24,13 @@ app = typer.Typer(no_args_is_help=True, help="Turn trained networks into bundles
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder or .zip to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-PrecisionName = Literal["fp32", "fp16", "int8"]
-PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="Of weights and activations.")]
+PrecisionName = Literal["fp32", "fp16", "bf16", "int8"]
+PrecisionOption = Annotated[
+    PrecisionName, typer.Option("--precision", help="Of weights and activations; bf16 is for GPUs from 8.0 on.")
+]
 Calibration = Annotated[
     Path | None,
-    typer.Option(help="Folder of aligned faces that fp16 and int8 are tuned to; else faces the generator draws."),
+    typer.Option(help="Folder of aligned faces that a lower precision is tuned to; else faces the generator draws."),
 ]
 CheckpointFile = Annotated[Path, typer.Argument(help="The public checkpoint, as it was downloaded.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="Its public checkpoint.", show_default=False)]
@@ -86,7 +88,7 @@ def edit(
     from mien_export.pack.edit_traced import OptionalFiles
 
     if calibration is not None and precision == "fp32":
-        raise typer.BadParameter("is for --precision fp16 and int8", param_hint="--calibration")
+        raise typer.BadParameter("is for --precision fp16, bf16 and int8", param_hint="--calibration")
     optional = OptionalFiles(parsing, difference, deghost, identity)
     files = EditFiles(encoder, generator, optional, tuple(directions or ()), encoder_kind)
     with _whole(output, precision, editing(calibration), overwrite) as place:

@@ -1,12 +1,35 @@
-"""Which nodes of a network stay float32 when the rest becomes float16, and why."""
+"""Which nodes of a network stay float32 when the rest becomes float16 or bfloat16, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
+
+
+@dataclass(frozen=True)
+class Half:
+    """A floating type of 16 bits: ONNX's number of it, its end, its smallest normal number.
+
+    ``opset``: from which ONNX's convolutions and activations take it. ``narrow``: its exponent is shorter than
+    float32's, so that what is harmless in float32 may leave its range.
+    """
+
+    name: str
+    kind: int
+    largest: float
+    smallest: float
+    opset: int
+    narrow: bool
+
+
+FLOAT16 = Half("float16", TensorProto.FLOAT16, largest=65504.0, smallest=2.0**-14, opset=1, narrow=True)
+BFLOAT16 = Half(
+    "bfloat16", TensorProto.BFLOAT16, largest=(2 - 2.0**-7) * 2.0**127, smallest=2.0**-126, opset=22, narrow=False
+)
 
 ALWAYS = frozenset({
     # a position in [-1, 1] has 11 bits in float16: a tenth of a pixel at 256, and the CUDA provider has float32 only
@@ -14,13 +37,16 @@ ALWAYS = frozenset({
     # statistics: sums over many places, of squares
     "InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "LpNormalization",
     "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSumExp", "CumSum",
-    # beyond 11, 65504 or near 0 these leave the range
-    "Softmax", "LogSoftmax", "Exp", "Log", "Pow", "Sqrt", "Reciprocal",
+    # a rounding of what they read is multiplied by it
+    "Softmax", "LogSoftmax", "Exp",
     # their element type is an attribute, or the operator's definition has no float16
     "Cast", "CastLike", "ConstantOfShape", "Range", "RandomNormal", "RandomUniform", "RandomNormalLike",
     "RandomUniformLike", "EyeLike", "NonMaxSuppression", "QuantizeLinear", "DequantizeLinear", "QLinearConv",
     "DynamicQuantizeLinear",
 })  # fmt: skip
+
+IN_A_NARROW_RANGE = frozenset({"Log", "Pow", "Sqrt", "Reciprocal"})
+"""Beyond 65504 or near 0 these leave the range of float16."""
 
 MOVING = frozenset({
     "Concat", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile",
@@ -28,28 +54,31 @@ MOVING = frozenset({
 })  # fmt: skip
 """Nodes that only move numbers: in float32 where all they move is, so that nothing is rounded on the way."""
 
-ARITHMETIC = MOVING | {"Add", "Sub", "Mul", "Div", "Neg", "Clip", "Min", "Max", "Sum", "Where", "MatMul"} | ALWAYS
+PLAIN = frozenset({"Add", "Sub", "Mul", "Div", "Neg", "Clip", "Min", "Max", "Sum", "Where", "MatMul"})
+ARITHMETIC = MOVING | PLAIN | ALWAYS | IN_A_NARROW_RANGE
 
 WEIGHTED_SUMS = frozenset({"MatMul", "Gemm", "Conv"})
 SQUARES = frozenset({"Pow", "ReduceSumSquare", "ReduceL2"})
 
-SMALLEST = float(np.finfo(np.float16).smallest_normal)
-LARGEST = float(np.finfo(np.float16).max)
 
-
-def nodes_in_float32(graph: onnx.GraphProto, keep: frozenset[str] = frozenset()) -> frozenset[str]:
+def nodes_in_float32(
+    graph: onnx.GraphProto, keep: frozenset[str] = frozenset(), half: Half = FLOAT16
+) -> frozenset[str]:
     """First outputs of the nodes that stay float32: by their operator, their constants, where they lead, or ``keep``.
 
     Constants must be initialisers. Nodes come in topological order, as ONNX has it.
     """
-    outside = {w.name for w in graph.initializer if w.data_type == TensorProto.FLOAT and outside_half(w)}
+    outside = {w.name for w in graph.initializer if w.data_type == TensorProto.FLOAT and outside_half(w, half)}
+    always = ALWAYS | IN_A_NARROW_RANGE if half.narrow else ALWAYS
     kept = {
         node.output[0]
         for node in graph.node
-        if node.op_type in ALWAYS or outside & set(node.input) or keep & {*node.input, *node.output}
+        if node.op_type in always or outside & set(node.input) or keep & {*node.input, *node.output}
     }
     makers = {output: node for node in graph.node for output in node.output}
-    kept |= _grids(graph, makers) | _squares_under_roots(graph, makers)
+    kept |= _grids(graph, makers)
+    if half.narrow:
+        kept |= _squares_under_roots(graph, makers)
     weights = {weight.name for weight in graph.initializer}
     inputs = {value.name for value in graph.input}
     for node in graph.node:
@@ -60,11 +89,11 @@ def nodes_in_float32(graph: onnx.GraphProto, keep: frozenset[str] = frozenset())
     return frozenset(kept)
 
 
-def outside_half(weight: onnx.TensorProto) -> bool:
-    """Whether float16 would spoil a constant: make it infinite, or make a lone small one (an epsilon) vanish."""
+def outside_half(weight: onnx.TensorProto, half: Half = FLOAT16) -> bool:
+    """Whether ``half`` would spoil a constant: make it infinite, or make a lone small one (an epsilon) vanish."""
     values = np.abs(numpy_helper.to_array(weight))
     largest = float(values.max(initial=0.0))
-    return largest > LARGEST or (values.size == 1 and 0 < largest < SMALLEST)
+    return largest > half.largest or (values.size == 1 and 0 < largest < half.smallest)
 
 
 def _grids(graph: onnx.GraphProto, makers: Mapping[str, onnx.NodeProto]) -> set[str]:

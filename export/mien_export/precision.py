@@ -1,8 +1,8 @@
-"""A float32 ONNX network to float16, the border and what float16 cannot hold staying float32.
+"""A float32 ONNX network to float16 or bfloat16; the border, and what these cannot hold, stay float32.
 
 The precision is in the graph alone: TensorRT 11 takes types as they stand. Inputs and outputs keep their types, so a
-bundle looks the same in every precision. ONNX Runtime's CPU provider takes such a graph and computes it in float32 with
-nothing rounded on the way; how good it really is, `half_emulation` tells.
+bundle looks the same in every precision. ONNX Runtime's CPU provider takes a float16 graph and computes it in float32
+with nothing rounded on the way, and has hardly an operator in bfloat16; how good either is, `half_emulation` tells.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from mien.sessions import OrtSession
 from mien.sessions.base import Array
 from mien_export.fidelity import Feeds, PrecisionError
-from mien_export.float32_rules import nodes_in_float32
+from mien_export.float32_rules import BFLOAT16, FLOAT16, Half, nodes_in_float32
 
-FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+FLOAT = TensorProto.FLOAT
+
+HALVES = (FLOAT16, BFLOAT16)
 
 FLOAT32_INPUTS = {"Resize": (1, 2)}
 """Inputs that stay float32 by the operator's definition: region and scales of Resize."""
@@ -27,31 +29,42 @@ LOUD = 8192.0
 """Activations beyond this are too near to float16's end, 65504: another picture may go over it."""
 
 
-def to_half(model: bytes, keep: frozenset[str] = frozenset()) -> bytes:
-    """The network with weights and activations in float16.
+def to_half(model: bytes, keep: frozenset[str] = frozenset(), half: Half = FLOAT16) -> bytes:
+    """The network with weights and activations in ``half``: float16, or bfloat16, for which its opset may be raised.
 
     ``keep``: tensors that stay float32, and with them the nodes that make or read them, beyond what `float32_rules`
-    says; for example what `overflowing` finds. Raises PrecisionError for a graph with branches, loops or functions, and
-    for unknown names in ``keep``.
+    says; for example what `overflowing` finds. Raises PrecisionError for a graph with branches, loops or functions,
+    for unknown names in ``keep``, and for a network that is not in float32.
     """
-    proto = with_plain_constants(onnx.load_from_string(model))
+    proto = with_plain_constants(_raised(onnx.load_from_string(model), half.opset))
     unknown = keep - {name for node in proto.graph.node for name in (*node.input, *node.output)}
     if unknown:
         raise PrecisionError(
             f"These tensors were to stay float32, but no node knows them: {', '.join(sorted(unknown))}."
         )
     kinds = element_types(proto)
-    if HALF in kinds.values():
-        raise PrecisionError("The network has float16 in it already; convert the float32 one.")
-    kept = nodes_in_float32(proto.graph, keep)
-    rewriter = _Rewriter(proto.graph, kinds)
+    for other in HALVES:
+        if other.kind in kinds.values():
+            raise PrecisionError(f"The network has {other.name} in it already; convert the float32 one.")
+    kept = nodes_in_float32(proto.graph, keep, half)
+    rewriter = _Rewriter(proto.graph, kinds, half.kind)
     for node in proto.graph.node:
         touches = any(kinds.get(name) == FLOAT for name in (*node.input, *node.output))
-        rewriter.add(node, FLOAT if node.output[0] in kept or not touches else HALF)
+        rewriter.add(node, FLOAT if node.output[0] in kept or not touches else half.kind)
     rewriter.finish()
     onnx.checker.check_model(proto, full_check=True)
     data: bytes = proto.SerializeToString()
     return data
+
+
+def _raised(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The network in that opset, or as it is where its own is not lower."""
+    if all(one.version >= opset for one in proto.opset_import if one.domain in ("", "ai.onnx")):
+        return proto
+    try:
+        return version_converter.convert_version(proto, opset)
+    except RuntimeError as error:
+        raise PrecisionError(f"The network cannot be raised to the opset {opset}: {error}") from error
 
 
 def overflowing(model: bytes, feeds: Feeds, limit: float = LOUD) -> frozenset[str]:
@@ -124,8 +137,9 @@ def element_types(proto: onnx.ModelProto) -> dict[str, int]:
 class _Rewriter:
     """Copies nodes in one precision or the other and puts casts between them, one for each tensor and direction."""
 
-    def __init__(self, graph: onnx.GraphProto, kinds: Mapping[str, int]) -> None:
+    def __init__(self, graph: onnx.GraphProto, kinds: Mapping[str, int], half: int) -> None:
         self.graph = graph
+        self.half = half
         self.weights = {weight.name: weight for weight in graph.initializer}
         self.kinds = dict(kinds)
         self.outputs = {value.name for value in graph.output}
@@ -140,11 +154,11 @@ class _Rewriter:
             fixed = place in FLOAT32_INPUTS.get(node.op_type, ())
             copy.input[place] = self._as(name, FLOAT if fixed else kind)
         for place, name in enumerate(node.output):
-            if kind != HALF or self.kinds.get(name) != FLOAT:
+            if kind != self.half or self.kinds.get(name) != FLOAT:
                 continue
             if name in self.outputs:
                 self.names[name] = copy.output[place] = f"{name}_half"
-            self.kinds[copy.output[place]] = HALF
+            self.kinds[copy.output[place]] = self.half
         self.nodes.append(copy)
 
     def finish(self) -> None:
@@ -157,14 +171,15 @@ class _Rewriter:
 
     def _as(self, name: str, kind: int) -> str:
         source = self.names.get(name, name)
-        if self.kinds.get(source) not in (FLOAT, HALF) or self.kinds[source] == kind:
+        if self.kinds.get(source) not in (FLOAT, self.half) or self.kinds[source] == kind:
             return source
-        target = f"{source}_as_half" if kind == HALF else f"{source}_as_float"
+        target = f"{source}_as_half" if kind == self.half else f"{source}_as_float"
         if target not in self.kinds:
             self.kinds[target] = kind
             if source in self.weights:
-                values = numpy_helper.to_array(self.weights[source])
-                self.weights[target] = numpy_helper.from_array(values.astype(np.float16), target)
+                values = numpy_helper.to_array(self.weights[source]).astype(helper.tensor_dtype_to_np_dtype(kind))
+                # as bytes, not as numbers: OpenVINO misreads bfloat16 among those
+                self.weights[target] = numpy_helper.from_array(values, target)
             else:
                 self.nodes.append(helper.make_node("Cast", [source], [target], to=kind))
         return target

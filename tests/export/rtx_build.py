@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mien.bundle import Bundle, NetworkSpec
 from mien.sessions.ort import model_specs
 from mien.sessions.trt_build import EngineBuildError, Network, Target, batch_ranges, build_plan
+from mien_export.float32_rules import BFLOAT16, FLOAT16
 from mien_export.precision import to_half
 
 ADA = Target("rtx", 89)
@@ -30,10 +31,10 @@ def faults(bundle: Bundle, batches: tuple[int, ...] = (1, 4)) -> Mapping[str, st
     """What does not build, with TensorRT's own words."""
     found = {}
     for role, spec in bundle.manifest.networks.items():
-        for precision in ("fp32", "fp16"):
+        for precision, half in (("fp32", None), ("fp16", FLOAT16), ("bf16", BFLOAT16)):
             model = bundle.model(role)
             try:
-                sizes = plans(spec, model if precision == "fp32" else to_half(model), batches)
+                sizes = plans(spec, to_half(model, half=half) if half else model, batches)
                 assert all(sizes)
             except EngineBuildError as error:
                 found[f"{role} {precision}"] = str(error)

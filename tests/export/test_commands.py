@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from mien import Bundle
-from mien.errors import MienError, OutputError
+from mien.errors import DeviceError, MienError, OutputError
 from mien_export import commands
 from mien_export.checkpoints import CheckpointError
 from mien_export.networks import lia
@@ -17,6 +17,7 @@ from mien_export.pack import fomm as fomm_pack
 from mien_export.pack import liveportrait as liveportrait_pack
 from mien_export.pack import tpsmm as tpsmm_pack
 from tests.export import small_fomm, small_liveportrait, small_tpsmm
+from tests.export.rtx_build import plans
 
 FAMILIES = ("liveportrait", "fomm", "lia", "tpsmm")
 
@@ -72,6 +73,16 @@ def test_float16_is_tuned_to_a_film_that_comes_with_mien(checkpoints: dict[str, 
     assert "PSNR to fp32" in said
     assert said.count(" dB") == sum(len(spec.outputs) for spec in networks.values())
     assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+def test_bfloat16_is_written_and_where_it_runs_is_said(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    run("fomm", checkpoints["fomm"], "-o", tmp_path / "faces", "--precision", "bf16")
+    bundle = Bundle.open(tmp_path / "faces")
+    low = [role for role, spec in bundle.manifest.networks.items() if spec.precision == "bf16"]
+    assert low
+    with pytest.raises(DeviceError, match="bf16 .*backend openvino.*rtx"):
+        bundle.session(low[0])
+    assert all(plans(bundle.network(low[0]), bundle.model(low[0]), (1,)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,4 +1,4 @@
-"""Float16 graphs: what stays float32, near to float32's results, accepted by the checker, ONNX Runtime and TensorRT."""
+"""Float16 and bfloat16 graphs: what stays float32, near to float32's results, accepted by checker and runtimes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 import mien
-from mien.sessions import OrtSession
-from mien_export.fidelity import PrecisionError, fidelity
+from mien.errors import DeviceError
+from mien.sessions import OpenVinoSession, OrtSession
+from mien.sessions.ort import model_specs
+from mien_export.fidelity import PrecisionError, compared, fidelity
+from mien_export.float32_rules import BFLOAT16, FLOAT16, Half
 from mien_export.half_emulation import emulated, half_fidelity
-from mien_export.precision import overflowing, to_half
+from mien_export.precision import element_types, overflowing, to_half
 from tests.export.rtx_build import built_size
 from tests.export.small_networks import graph, modulated, modulated_feeds, node, warp
-from tests.tiny import scale_model
+from tests.tiny import conv_model, scale_model
 
 STUDIO = Path(mien.__file__).parent / "bundles" / "studio"
 
@@ -44,6 +47,70 @@ def test_a_grid_and_statistics_stay_float32() -> None:
     half = to_half(warp())
     assert of_kind(half, TensorProto.FLOAT) == {"moved", "grid", "read", "even"}
     assert of_kind(half, TensorProto.FLOAT16) == {"flow", "large", "warped"}
+
+
+def test_only_what_leaves_a_narrow_range_is_not_kept_from_bfloat16() -> None:
+    low = to_half(modulated(), half=BFLOAT16)
+    assert of_kind(low, TensorProto.FLOAT) == set()
+    low = to_half(warp(), half=BFLOAT16)
+    assert of_kind(low, TensorProto.FLOAT) == {"moved", "grid", "read", "even"}
+    assert of_kind(low, TensorProto.BFLOAT16) == {"flow", "large", "warped"}
+    (row,) = half_fidelity(loud(), to_half(loud(), half=BFLOAT16), [{"x": np.full((1, 3, 4, 4), 1.5, np.float32)}])
+    assert 40 < row.psnr < 70
+
+
+@pytest.mark.parametrize("model", [modulated(), warp(), conv_model()], ids=["modulated", "warp", "conv"])
+def test_bfloat16_keeps_the_border_and_every_node_takes_its_types(model: bytes) -> None:
+    low = to_half(model, half=BFLOAT16)
+    before = OrtSession(model)
+    assert model_specs(low) == (before.inputs, before.outputs)
+    proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(low), strict_mode=True)
+    kinds = element_types(proto)
+    for one in proto.graph.node:
+        schema = onnx.defs.get_schema(one.op_type, proto.opset_import[0].version)
+        allowed = {rule.type_param_str: rule.allowed_type_strs for rule in schema.type_constraints}
+        if kinds[one.output[0]] == TensorProto.BFLOAT16:
+            assert "tensor(bfloat16)" in allowed[schema.outputs[0].type_str], one.op_type
+    assert built_size(low) > 0
+    with pytest.raises(DeviceError, match="bf16"):
+        OrtSession(low)
+
+
+def test_weights_in_bfloat16_are_rounded_to_the_nearest_and_stored_as_bytes() -> None:
+    weight = np.array([1, 1 + 2**-8, 1 + 3 * 2**-8, -1e-3, 7e4], np.float32).reshape(5, 1, 1, 1)
+    proto = onnx.load_from_string(
+        to_half(graph([node("Conv", "x w", "y")], {"x": [1, 1, 1, 1]}, ["y"], w=weight), half=BFLOAT16)
+    )
+    (stored,) = proto.graph.initializer
+    assert stored.data_type == TensorProto.BFLOAT16 and len(stored.raw_data) == 10 and not stored.int32_data
+    kept = numpy_helper.to_array(stored).astype(np.float32)
+    assert np.array_equal(kept, bfloat16(weight))
+    assert kept.ravel()[:3].tolist() == [1, 1, 1 + 2**-6]  # ties to even
+
+
+def bfloat16(values: np.ndarray) -> np.ndarray:
+    """Rounded to eight bits of mantissa, the nearest, ties to even; for finite values."""
+    bits = np.asarray(values, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+
+
+def test_the_emulation_of_bfloat16_is_numpy_s() -> None:
+    rng = np.random.default_rng(3)
+    weight, x = rng.standard_normal((4, 4), np.float32), rng.standard_normal((64, 4), np.float32) * 1e6
+    nodes = [node("MatMul", "x w", "a"), node("Mul", "a a", "b"), node("Sqrt", "b", "y")]
+    low = to_half(graph(nodes, {"x": [64, 4]}, ["y"], w=weight), half=BFLOAT16)
+    product = bfloat16((bfloat16(x).astype(np.float64) @ bfloat16(weight).astype(np.float64)).astype(np.float32))
+    truth = bfloat16(np.sqrt(bfloat16(product * product)))
+    assert OrtSession(emulated(low)).run({"x": x})["y"] == pytest.approx(truth, rel=2**-8)
+    assert np.mean(OrtSession(emulated(low)).run({"x": x})["y"] == truth) > 0.95  # sums in another order
+
+
+def test_openvino_computes_bfloat16_as_emulated() -> None:
+    pytest.importorskip("openvino")
+    low = to_half(modulated(), half=BFLOAT16)
+    found, truth = (s.run(modulated_feeds()) for s in (OpenVinoSession(low), OrtSession(emulated(low))))
+    (row,) = compared([truth], [found])
+    assert row.psnr > 50
 
 
 @pytest.mark.parametrize("model", [modulated(), warp()], ids=["modulated", "warp"])
@@ -139,6 +206,8 @@ def test_what_is_not_converted_is_refused() -> None:
     nodes = [node("Cast", "x", "small", to=TensorProto.FLOAT16), node("Cast", "small", "y", to=TensorProto.FLOAT)]
     with pytest.raises(PrecisionError, match="float16 in it already"):
         to_half(graph(nodes, {"x": [4]}, ["y"]))
+    with pytest.raises(PrecisionError, match="bfloat16 in it already"):
+        to_half(to_half(modulated(), half=BFLOAT16), half=BFLOAT16)
     branch = onnx.helper.make_graph(
         [node("Identity", "x", "z")], "b", [], [onnx.helper.make_tensor_value_info("z", TensorProto.FLOAT, None)]
     )
@@ -147,14 +216,15 @@ def test_what_is_not_converted_is_refused() -> None:
         to_half(graph(nodes, {"x": [4]}, ["y"], c=np.array(True)))
 
 
+@pytest.mark.parametrize(("half_type", "least"), [(FLOAT16, 55), (BFLOAT16, 34)], ids=["fp16", "bf16"])
 @pytest.mark.parametrize("role", ["appearance", "motion", "generator"])
-def test_the_networks_of_the_embedded_bundle(role: str) -> None:
+def test_the_networks_of_the_embedded_bundle(role: str, half_type: Half, least: float) -> None:
     model = (STUDIO / f"{role}.onnx").read_bytes()
-    half = to_half(model)
+    half = to_half(model, half=half_type)
     session = OrtSession(model)
     rng = np.random.default_rng(5)
     shapes = {spec.name: [1 if isinstance(size, str) else size for size in spec.shape] for spec in session.inputs}
     feeds = {name: rng.random(shape, np.float32) for name, shape in shapes.items()}
     assert overflowing(model, feeds) == frozenset()
-    assert min(row.psnr for row in half_fidelity(model, half, [feeds])) > 55
+    assert min(row.psnr for row in half_fidelity(model, half, [feeds])) > least
     assert built_size(half) < built_size(model)

@@ -102,9 +102,14 @@ def test_an_unreadable_network_is_a_session_error(backend: str, model: bytes) ->
         open_session(model, backend)
 
 
-def test_a_precision_that_the_cpu_does_not_have_is_a_session_error() -> None:
-    with pytest.raises(SessionError, match=r"cannot read the network: .*NOT_IMPLEMENTED.*Conv"):
-        open_session(tiny.precision_model(onnx.TensorProto.BFLOAT16))
+def test_a_precision_that_onnx_runtime_does_not_have_is_a_device_error_that_says_what_does() -> None:
+    model = tiny.precision_model(onnx.TensorProto.BFLOAT16)
+    with pytest.raises(DeviceError, match=r"bf16 .*backend openvino.*8\.0.*fp32.*NOT_IMPLEMENTED.*Conv"):
+        open_session(model)
+    pytest.importorskip("openvino")
+    fed = {"image": np.ones((1, 3, 16, 16), np.float32)}
+    exact = open_session(tiny.conv_model()).run(fed)["features"]
+    assert open_session(model, "openvino").run(fed)["features"] == pytest.approx(exact, rel=1e-2)
 
 
 @every_backend

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from mien.errors import DeviceError, SessionError
+from mien.sessions.base import TensorSpec
 from mien.sessions.device_tensor import DeviceTensor
 from mien.sessions.ort import MOST_GRAPHS, OrtSession, model_specs, node_places
 from tests import tiny
@@ -185,6 +187,20 @@ def test_the_borders_of_a_network_are_read_without_running_it() -> None:
     assert (inputs, outputs) == (session.inputs, session.outputs)
     with pytest.raises(SessionError, match="cannot read the network"):
         model_specs(b"no network")
+
+
+def test_so_are_those_of_one_that_does_not_run_here() -> None:
+    proto = onnx.load_from_string(tiny.precision_model(onnx.TensorProto.BFLOAT16))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].Clear()
+    proto.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    weight = proto.graph.initializer[0]  # an older file lists it among the inputs
+    proto.graph.input.append(onnx.helper.make_tensor_value_info("weight", weight.data_type, weight.dims))
+    inputs, outputs = model_specs(proto.SerializeToString())
+    assert [str(spec) for spec in inputs] == [str(TensorSpec("image", "float32", ("image.0", 3, 16, 16)))]
+    assert [str(spec) for spec in outputs] == [str(TensorSpec("features", "float32", ("N", 4, 16, 16)))]
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    with pytest.raises(SessionError, match="does not state the types and shapes"):
+        model_specs(proto.SerializeToString())
 
 
 BFC = (

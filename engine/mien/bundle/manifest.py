@@ -14,7 +14,7 @@ from mien.sessions.base import TensorSpec
 SCHEMA_VERSION = 1
 
 TASKS = ("reenact", "edit")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 DTYPES = ("float32", "float16", "float64", "int64", "int32", "int8", "uint8", "bool")
 COLOURS = ("RGB", "BGR", "grey")
 

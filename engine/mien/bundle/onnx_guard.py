@@ -5,9 +5,8 @@ A reader of just those fields of onnx.proto3 that lead to a tensor; the engine d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mien.errors import BundleInvalid
+from mien.sessions.protobuf import fields_of
 
 # Message -> field number -> message of that field, along every path from the model to a tensor.
 _CHILDREN = {
@@ -44,45 +43,11 @@ def _has_external(message: memoryview, kind: str, depth: int) -> bool:
     if kind == "tensor":
         return any(
             number == _TENSOR_EXTERNAL_DATA or (number == _TENSOR_DATA_LOCATION and value != 0)
-            for number, value in _fields(message)
+            for number, value in fields_of(message)
         )
     children = _CHILDREN[kind]
     return any(
         _has_external(value, children[number], depth + 1)
-        for number, value in _fields(message)
+        for number, value in fields_of(message)
         if number in children and isinstance(value, memoryview)
     )
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Field number and value of each field of a protobuf message; only numbers and nested bytes have a value here."""
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
-        if key >> 32:  # C++ readers would drop the upper bits and see another field
-            raise ValueError("a field number that is out of range")
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, place = _varint(message, place)
-            yield number, value
-        elif wire == 2:
-            size, place = _varint(message, place)
-            if place + size > len(message):
-                raise ValueError("a field ends outside of the file")
-            yield number, message[place : place + size]
-            place += size
-        elif wire in (1, 5):
-            place += 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"a field of the unknown wire type {wire}")
-
-
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    result = 0
-    for shift in range(0, 70, 7):
-        byte = message[place]
-        place += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, place
-    raise ValueError("a number of more than ten bytes")

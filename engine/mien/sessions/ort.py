@@ -22,6 +22,7 @@ from mien.sessions.base import Array, NodePlace, SessionInfo, TensorSpec, check_
 from mien.sessions.cuda import INSTALL_DRIVER
 from mien.sessions.device_tensor import DeviceTensor, Queue, check_device_tensors
 from mien.sessions.nvidia import memory_info
+from mien.sessions.onnx_border import stated_border
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -32,6 +33,13 @@ OUT_OF_MEMORY = re.compile(
     r"Failed to allocate memory for requested buffer of size (\d+)|out of memory|(?:CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
 )
 """How ONNX Runtime tells that a GPU has no room, with the bytes where it knows them."""
+
+NO_KERNEL = (
+    "ONNX Runtime cannot run the network here: it has no kernel for one of its nodes in the types of the network. Of a "
+    "network in bf16 its CPU provider has hardly any. OpenVINO runs that on the CPU (backend openvino), TensorRT-RTX "
+    "and TensorRT on GPUs of compute capability 8.0 and newer (backend rtx or tensorrt, device cuda). Or use the "
+    "bundle in fp32, or in fp16."
+)
 
 MOST_GRAPHS = 4
 """CUDA graphs that a session captures; runs with further shapes or addresses queue their kernels one by one."""
@@ -66,8 +74,8 @@ class OrtSession:
     ``stream`` is a stream, or a CUDA stream's handle, to queue all work on: sessions that share one can hand tensors on
     without waiting. With ``graphs``, `run_device` captures a CUDA graph for each set of shapes and addresses.
 
-    Raises DeviceError where the device's provider is not there or does not start (nothing falls back), SessionError for
-    a model that cannot be read.
+    Raises DeviceError where the device's provider is not there or does not start (nothing falls back) or has no kernel
+    for a node, SessionError for a model that cannot be read.
     """
 
     def __init__(
@@ -185,10 +193,13 @@ def read_model(model: bytes | str | PathLike[str]) -> bytes:
 
 
 def model_specs(model: bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """The inputs and the outputs of a network. Raises SessionError."""
+    """The inputs and the outputs of a network, also of one that does not run on the CPU. Raises SessionError."""
     options = _options(threads=1)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = _created(model, options, PROVIDERS["cpu"], {})
+    try:
+        session = _created(model, options, PROVIDERS["cpu"], {})
+    except DeviceError:  # it is read, but for one of its nodes there is no kernel
+        return stated_border(model)
     return tuple(map(_spec, session.get_inputs())), tuple(map(_spec, session.get_outputs()))
 
 
@@ -257,6 +268,8 @@ def _created(
 ) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(model, options, providers=[(provider, dict(settings))])
+    except state.NotImplemented as error:
+        raise DeviceError(f"{NO_KERNEL} ONNX Runtime says: {error}") from error
     except ORT_ERRORS as error:
         place = ("cuda", int(settings["device_id"])) if "device_id" in settings else ("cpu", 0)
         raise _failure("cannot read the network", error, place) from error
