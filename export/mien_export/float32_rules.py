@@ -15,7 +15,8 @@ class Half:
     """A floating type of 16 bits: ONNX's number of it, its end, its smallest normal number.
 
     ``opset``: from which ONNX's convolutions and activations take it. ``narrow``: its exponent is shorter than
-    float32's, so that what is harmless in float32 may leave its range.
+    float32's, so that what is harmless in float32 may leave its range. ``lacking``: operators that a runtime does not
+    compute in it, whatever ONNX says.
     """
 
     name: str
@@ -24,11 +25,18 @@ class Half:
     smallest: float
     opset: int
     narrow: bool
+    lacking: frozenset[str] = frozenset()
 
 
 FLOAT16 = Half("float16", TensorProto.FLOAT16, largest=65504.0, smallest=2.0**-14, opset=1, narrow=True)
 BFLOAT16 = Half(
-    "bfloat16", TensorProto.BFLOAT16, largest=(2 - 2.0**-7) * 2.0**127, smallest=2.0**-126, opset=22, narrow=False
+    "bfloat16",
+    TensorProto.BFLOAT16,
+    largest=(2 - 2.0**-7) * 2.0**127,
+    smallest=2.0**-126,
+    opset=22,
+    narrow=False,
+    lacking=frozenset({"ConvTranspose"}),  # TensorRT-RTX 1.7.1 builds none, for no compute capability
 )
 
 ALWAYS = frozenset({
@@ -69,7 +77,7 @@ def nodes_in_float32(
     Constants must be initialisers. Nodes come in topological order, as ONNX has it.
     """
     outside = {w.name for w in graph.initializer if w.data_type == TensorProto.FLOAT and outside_half(w, half)}
-    always = ALWAYS | IN_A_NARROW_RANGE if half.narrow else ALWAYS
+    always = ALWAYS | half.lacking | (IN_A_NARROW_RANGE if half.narrow else frozenset())
     kept = {
         node.output[0]
         for node in graph.node

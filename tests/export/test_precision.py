@@ -76,6 +76,14 @@ def test_bfloat16_keeps_the_border_and_every_node_takes_its_types(model: bytes) 
         OrtSession(low)
 
 
+def test_a_transposed_convolution_is_not_computed_in_bfloat16() -> None:
+    weight = np.random.default_rng(1).standard_normal((4, 4, 3, 3), np.float32)
+    nodes = [node("ConvTranspose", "x w", "large", strides=[2, 2]), node("Conv", "large w", "y")]
+    low = to_half(graph(nodes, {"x": [1, 4, 8, 8]}, ["y"], w=weight), half=BFLOAT16)
+    assert of_kind(low, TensorProto.FLOAT) == {"large"} and of_kind(low, TensorProto.BFLOAT16) == {"y"}
+    assert built_size(low) > 0
+
+
 def test_weights_in_bfloat16_are_rounded_to_the_nearest_and_stored_as_bytes() -> None:
     weight = np.array([1, 1 + 2**-8, 1 + 3 * 2**-8, -1e-3, 7e4], np.float32).reshape(5, 1, 1, 1)
     proto = onnx.load_from_string(

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mien_export.fidelity import fidelity
+from mien_export.float32_rules import BFLOAT16
 from mien_export.graphs.synthesis import SynthesisGraph
 from mien_export.half_emulation import half_fidelity
 from mien_export.networks.stylegan2 import Generator
@@ -36,6 +37,12 @@ def test_half(generator: bytes) -> None:
     assert overflowing(generator, feeds(1)[0]) == frozenset()
     assert all(row.psnr > 55 for row in half_fidelity(generator, half, feeds(2)))
     assert built_size(half) > 0
+
+
+def test_bfloat16(generator: bytes) -> None:
+    low = to_half(generator, half=BFLOAT16)
+    assert all(row.psnr > 40 for row in half_fidelity(generator, low, feeds(2)))
+    assert built_size(low) > 0
 
 
 def test_half_computes_every_demodulation_in_float32(generator: bytes) -> None:
