@@ -27,6 +27,9 @@ TURNED, TURNED_SHARE = 0.436, 0.3
 
 PAINTED_SHARE = 0.25
 
+STILL_SHARE = 0.06
+"""Pairs of a frame with itself, the same points on both sides: a driver who does not move leaves the portrait alone."""
+
 
 def near_map(landmarks: Floats, size: int) -> NDArray[np.uint8]:
     """255 around eyes and mouth, where a pixel of error is seen first."""
@@ -96,10 +99,16 @@ class PairSamples(Samples):
         self.choices: dict[int, Choice] = {}
 
     def choose(self, shard: Shard, rng: np.random.Generator) -> tuple[int, int, int]:
-        """A scene and two of its frames; three in ten with a source turned away, more often such that change much."""
+        """A scene and two of its frames; three in ten with a source turned away, more often such that change much.
+
+        Now and then both are the same frame (STILL_SHARE).
+        """
         if self.plain:
             source, driving = (int(v) for v in rng.permutation(shard.frames)[:2])
             return int(rng.integers(len(shard))), source, driving
+        if rng.random() < STILL_SHARE:
+            frame = int(rng.integers(shard.frames))
+            return int(rng.integers(len(shard))), frame, frame
         if id(shard) not in self.choices:
             self.choices[id(shard)] = Choice.of(shard)
         return self.choices[id(shard)].draw(rng, rng.random() < TURNED_SHARE)
@@ -124,7 +133,8 @@ class PairSamples(Samples):
             pictures = self.disturb_both(pictures, rng)
         here, there = as_motion(labels[0]), as_motion(labels[1])
         if not self.plain:
-            here, there = self.shaken(here, rng, 0.3), self.shaken(there, rng, 0.5)
+            here = self.shaken(here, rng, 0.3)
+            there = here if source == driving else self.shaken(there, rng, 0.5)
         shape = self.model.shape_of(here)
         started, driven = self.model.project(here, shape), self.model.project(there, shape)
         head = np.asarray(cv2.resize(alphas[1], (128, 128), interpolation=cv2.INTER_AREA), np.uint8)

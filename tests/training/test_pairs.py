@@ -83,6 +83,19 @@ def test_frames_of_which_the_mouth_changes_are_drawn_more_often() -> None:
     assert all(choice.odds[c] == pytest.approx(2 * choice.odds[still]) for c in changes)
 
 
+def test_now_and_then_nothing_moves_and_the_truth_says_so(
+    samples: PairSamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.pairs.STILL_SHARE", 1.0)
+    one = samples.sample([a_shard()], np.random.default_rng(2))
+    np.testing.assert_array_equal(one["source"], one["driving"])
+    np.testing.assert_array_equal(one["source_points"], one["driving_points"])
+    assert not one["flow"].any() and np.abs(one["light"]).max() < 0.02 and one["visible"].min() == 255
+    monkeypatch.setattr("training.pairs.STILL_SHARE", 0.0)
+    one = samples.sample([a_shard()], np.random.default_rng(2))
+    assert (one["source_points"] != one["driving_points"]).any()
+
+
 def test_turned_sources_are_found_where_there_are_any() -> None:
     shard, rng = a_shard(), np.random.default_rng(0)
     choice = Choice.of(shard)

@@ -9,7 +9,7 @@ from torch import Tensor
 from mien_export.networks.studio import Appearance, Generator
 from training.discriminator import CLOSE_UP, Discriminator, close_ups, deceived, judged, matched
 from training.loop import Run
-from training.train_generator import Opponent, folds, losses
+from training.train_generator import Chain, Opponent, folds, losses
 
 
 def a_batch(count: int = 2) -> dict[str, Tensor]:
@@ -33,7 +33,7 @@ def a_batch(count: int = 2) -> dict[str, Tensor]:
 
 def test_every_head_of_the_network_gets_a_gradient() -> None:
     appearance, generator, batch = Appearance(), Generator(), a_batch()
-    torch.stack(list(losses(appearance, generator, batch).found.values())).sum().backward()
+    torch.stack(list(losses(Chain(appearance, generator), batch).found.values())).sum().backward()
     for name in ("flow", "masks", "paint", "shade", "finer", "tint", "film"):
         gradient = getattr(generator, name).weight.grad
         assert gradient is not None and torch.isfinite(gradient).all() and gradient.abs().max() > 0, name
@@ -90,7 +90,7 @@ def test_the_opponent_begins_when_asked_and_both_sides_step(tmp_path: Path) -> N
     opponent = Opponent(run, network, begins=10)
     assert [step for step in range(8, 15) if opponent.wanted(step)] == [10, 12, 14]
     before = network.whole.stages[0].parametrizations.weight.original.detach().clone()  # type: ignore[union-attr]
-    found = opponent.losses(batch, losses(appearance, generator, batch), 0.02)
+    found = opponent.losses(batch, losses(Chain(appearance, generator), batch), 0.02)
     assert run.step == 1
     after = network.whole.stages[0].parametrizations.weight.original  # type: ignore[union-attr]
     assert not torch.equal(after, before)
