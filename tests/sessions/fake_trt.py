@@ -97,8 +97,45 @@ class ICudaEngine:
     def create_engine_inspector(self) -> Any:
         return EngineInspector(self._machine) if self._machine.asked("inspector") else None
 
-    def create_execution_context(self, strategy: str) -> Any:
-        return IExecutionContext(self._machine) if self._machine.asked("context", strategy) else None
+    def create_runtime_config(self) -> Any:
+        return IRuntimeConfig(self._machine)
+
+    def create_execution_context(self, how: Any) -> Any:
+        strategy, kernels = (how, None) if isinstance(how, str) else (how.strategy, how.kernels)
+        return IExecutionContext(self._machine, kernels) if self._machine.asked("context", strategy) else None
+
+
+class IRuntimeCache:
+    """The kernels that were compiled: one for each batch."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine, self.batches = machine, set[int]()
+
+    def deserialize(self, blob: bytes) -> bool:
+        if not self._machine.asked("deserialize kernels"):
+            return False
+        self.batches.update(json.loads(blob))
+        return True
+
+    def serialize(self) -> bytes:
+        return json.dumps(sorted(self.batches)).encode()
+
+
+class IRuntimeConfig:
+    """How contexts are made."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine, self.strategy, self.kernels = machine, "static", IRuntimeCache(machine)
+
+    def set_execution_context_allocation_strategy(self, strategy: str) -> None:
+        self.strategy = strategy
+
+    def create_runtime_cache(self) -> Any:
+        return IRuntimeCache(self._machine)
+
+    def set_runtime_cache(self, cache: Any) -> bool:
+        self.kernels = cache
+        return self._machine.asked("kernels")
 
 
 class EngineInspector:
@@ -115,8 +152,9 @@ class EngineInspector:
 class IExecutionContext:
     """Runs on the addresses it was told, as TensorRT does."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, kernels: IRuntimeCache | None = None) -> None:
         self._machine, self._shape, self._memory = machine, (0, 3), False
+        self._kernels = kernels
         self._addresses: dict[str, int] = {}
 
     def set_device_memory(self, memory: int, size: int) -> None:
@@ -147,6 +185,9 @@ class IExecutionContext:
 
         if not self._machine.asked("execute", stream_handle):
             return False
+        if self._kernels is not None and self._shape[0] not in self._kernels.batches:
+            self._machine.calls.append(("compile", self._shape[0]))
+            self._kernels.batches.add(self._shape[0])
         self._machine.work(job)
         return True
 

@@ -453,6 +453,29 @@ def test_a_report_lies_beside_its_engine_and_is_the_owner_s_alone(filled: Engine
     assert [entry.key for entry in filled.entries()] == [KEY], "a report is no engine"
 
 
+def test_what_was_compiled_lies_beside_its_engine_sealed_for_it_alone(filled: EngineCache) -> None:
+    assert filled.compiled(KEY) == b""
+    filled.keep_compiled(KEY, b"kernels")
+    assert filled.compiled(KEY) == b"kernels" and mode(filled.folder / KEY.compiled) == 0o600
+    assert [entry.key for entry in filled.entries()] == [KEY], "kernels are no engine"
+    other = changed("driver")
+    (filled.folder / other.compiled).write_bytes((filled.folder / KEY.compiled).read_bytes())
+    (filled.folder / other.compiled).chmod(0o600)
+    assert filled.compiled(other) == b"", "it is another engine's"
+    (filled.folder / KEY.compiled).write_bytes(engine(filled).read_bytes())
+    assert filled.compiled(KEY) == b"", "an engine is no kernels"
+
+
+def test_what_was_compiled_goes_with_its_engine(filled: EngineCache) -> None:
+    filled.keep_compiled(KEY, b"old")
+    engine(filled).write_bytes(b"touched")
+    filled.build(KEY, lambda: PLAN)
+    assert filled.compiled(KEY) == b""
+    filled.keep_compiled(KEY, b"new")
+    filled.clear()
+    assert left(filled) == set()
+
+
 def test_a_report_goes_with_its_engine(filled: EngineCache) -> None:
     filled.keep_report(KEY, "old")
     engine(filled).write_bytes(b"broken")

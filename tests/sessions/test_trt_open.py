@@ -78,6 +78,62 @@ def test_a_network_runs_without_its_report(gpu: Gpu, store: EngineCache, caplog:
     assert "No report of the engine's layers" in caplog.text
 
 
+def compiled(gpu: Gpu) -> list[object]:
+    return [call[1] for call in gpu.machine.calls if call[0] == "compile"]
+
+
+def test_what_an_engine_compiles_is_kept_so_that_the_next_process_does_not(gpu: Gpu, store: EngineCache) -> None:
+    for _ in range(2):
+        session = opened(store)
+        assert runs(session) and runs(session)
+        session.close()
+    assert compiled(gpu) == [1]
+    session = opened(store)
+    session.run({"x": np.ones((2, 3), np.float32)})
+    assert compiled(gpu) == [1, 2]
+    assert runs(opened(store)) and compiled(gpu) == [1, 2], "both are kept"
+
+
+def test_kernels_that_are_refused_or_were_touched_are_compiled_again(
+    gpu: Gpu, store: EngineCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert runs(opened(store))
+    gpu.machine.refuses.add("deserialize kernels")
+    assert runs(opened(store)) and compiled(gpu) == [1, 1]
+    assert "compiles anew" in caplog.text and "[deserialize kernels] no." in caplog.text
+    gpu.machine.refuses.clear()
+    (entry,) = store.entries()
+    assert entry.key is not None
+    kept = store.folder / entry.key.compiled
+    data = bytearray(kept.read_bytes())
+    data[-1] ^= 1
+    kept.write_bytes(data)
+    asked = gpu.machine.names().count("deserialize kernels")
+    assert runs(opened(store)) and compiled(gpu) == [1, 1, 1]
+    assert gpu.machine.names().count("deserialize kernels") == asked, "it was parsed"
+
+
+def test_a_full_disk_keeps_no_kernels_and_stops_nothing(
+    gpu: Gpu, store: EngineCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = opened(store)
+
+    def full(descriptor: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        assert runs(session)
+    assert "compiled is not kept" in caplog.text
+    assert runs(opened(store)) and compiled(gpu) == [1, 1]
+
+
+def test_a_gpu_that_takes_no_cache_of_kernels_is_told(gpu: Gpu, store: EngineCache) -> None:
+    gpu.machine.refuses.add("kernels")
+    with pytest.raises(SessionError, match="takes no cache of kernels"):
+        opened(store)
+
+
 def test_an_engine_that_this_gpu_refuses_is_told(gpu: Gpu, store: EngineCache) -> None:
     gpu.machine.refuses.add("deserialize")
     with pytest.raises(SessionError, match="cannot load the engine on Stand-in 0"):

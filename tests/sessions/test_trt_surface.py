@@ -33,6 +33,8 @@ OBJECTS = {
     "parser": "OnnxParser",
     "profile": "IOptimizationProfile",
     "runtime": "Runtime",
+    "runtime_cache": "IRuntimeCache",
+    "runtime_config": "IRuntimeConfig",
     "told": "ParserError",
 }
 

@@ -23,6 +23,7 @@ NAMES = {
     "IBuilderConfig.set_timing_cache",
     "ICudaEngine.create_engine_inspector",
     "ICudaEngine.create_execution_context",
+    "ICudaEngine.create_runtime_config",
     "ICudaEngine.device_memory_size_v2",
     "ICudaEngine.get_tensor_dtype",
     "ICudaEngine.get_tensor_mode",
@@ -52,6 +53,8 @@ NAMES = {
     "IProgressMonitor.phase_finish",
     "IProgressMonitor.phase_start",
     "IProgressMonitor.step_complete",
+    "IRuntimeConfig",
+    "IRuntimeConfig.set_execution_context_allocation_strategy",
     "ITensor",
     "ITensor.dtype",
     "ITensor.name",
@@ -78,6 +81,10 @@ NAMES = {
 
 RTX_ONLY = {
     "ComputeCapability": {"capabilities", "_aim"},
+    "IRuntimeCache.deserialize": {"_remembering"},
+    "IRuntimeCache.serialize": {"_keep_compiled"},
+    "IRuntimeConfig.create_runtime_cache": {"_remembering"},
+    "IRuntimeConfig.set_runtime_cache": {"_remembering"},
     "IBuilderConfig.num_compute_capabilities": {"_aim"},
     "IBuilderConfig.set_compute_capability": {"_aim"},
 }

@@ -7,7 +7,8 @@ can write the folder as its owner can run code as that owner anyway; do not unpa
     0        32            36          36 + n
     | HMAC   | n, big-end. | header    | plan        the HMAC is over all that follows it
 
-Beside an engine lies what TensorRT's inspector told of its layers: text to be read, which nothing depends on.
+Beside an engine lie what TensorRT-RTX compiled when it first ran, sealed in the same way, and what TensorRT's inspector
+told of its layers: text to be read, which nothing depends on.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ SECRET_BYTES = 32
 SECRET = "engines.secret"
 ENGINE = re.compile(r"[0-9a-f]{64}\.engine")
 REPORT = re.compile(r"[0-9a-f]{64}\.layers\.json")
+COMPILED = re.compile(r"[0-9a-f]{64}\.compiled")
 TIMINGS = re.compile(r"tensorrt-[0-9A-Za-z.-]+\.timings")
 
 _log = logging.getLogger(__name__)
@@ -85,7 +87,12 @@ class EngineKey:
     @property
     def report(self) -> str:
         """The name of the inspector's report beside it."""
-        return _report(self.file)
+        return f"{self.file.removesuffix('.engine')}.layers.json"
+
+    @property
+    def compiled(self) -> str:
+        """The name of what was compiled of it."""
+        return f"{self.file.removesuffix('.engine')}.compiled"
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ class EngineCache:
             if plan is None:
                 secret = _secret(folder) or _new_secret(folder)  # an unfit folder shows before the minutes of building
                 plan = make()
-                folder.remove(key.report)  # of an engine that was there before
+                _remove_beside(folder, key)  # of an engine that was there before
                 folder.write(key.file, *_sealed(secret, key.header, plan))
             return plan
 
@@ -168,6 +175,22 @@ class EngineCache:
                 return None
             data = folder.read(key.report)
             return None if data is None else data.decode(errors="replace")
+
+    def keep_compiled(self, key: EngineKey, data: bytes) -> None:
+        """Puts what TensorRT-RTX compiled beside an engine, which has to be there already."""
+        with OwnFolder(self.folder) as folder, folder.locked():
+            secret = _secret(folder)
+            if secret is not None:
+                folder.write(key.compiled, *_sealed(secret, _compiled_header(key), data))
+
+    def compiled(self, key: EngineKey) -> bytes:
+        """The verified kernels of an engine; none where nothing was kept, or where it is not as it was written."""
+        if not os.path.lexists(self.folder):
+            return b""
+        with OwnFolder(self.folder) as folder:
+            data = folder.read(key.compiled)
+            content = None if data is None else _unsealed(data, _secret(folder))
+            return content.plan.tobytes() if content and content.header == _compiled_header(key) else b""
 
     def use(self) -> CacheUse:
         """Counts without reading: quick, and says nothing of whether an engine would be refused."""
@@ -199,7 +222,7 @@ class EngineCache:
 
 def _own_names(folder: OwnFolder) -> list[str]:
     """Of the files that mien made there, but for the lock's, which is empty and stays."""
-    kinds = (ENGINE, REPORT, TIMINGS)
+    kinds = (ENGINE, REPORT, COMPILED, TIMINGS)
     return [
         name
         for name in folder.names()
@@ -207,8 +230,14 @@ def _own_names(folder: OwnFolder) -> list[str]:
     ]
 
 
-def _report(engine: str) -> str:
-    return f"{engine.removesuffix('.engine')}.layers.json"
+def _remove_beside(folder: OwnFolder, key: EngineKey) -> None:
+    folder.remove(key.report)
+    folder.remove(key.compiled)
+
+
+def _compiled_header(key: EngineKey) -> bytes:
+    """What was compiled of an engine is never taken for the engine."""
+    return b"compiled of " + key.header
 
 
 def _plan_or_removed(folder: OwnFolder, key: EngineKey) -> bytes | None:
@@ -219,7 +248,7 @@ def _plan_or_removed(folder: OwnFolder, key: EngineKey) -> bytes | None:
     plan = _plan(data, _secret(folder), key)
     if plan is None:
         folder.remove(key.file)
-        folder.remove(key.report)
+        _remove_beside(folder, key)
         _log.warning("%s was not as mien wrote it: it was not used, and is removed", folder.path / key.file)
     return plan
 

@@ -7,13 +7,13 @@ the real packages lack.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Protocol
 
-from mien.errors import DeviceError, SessionError
+from mien.errors import DeviceError, MienError, SessionError
 from mien.sessions.base import Array, SessionInfo, TensorSpec, check_tensors, closed
 from mien.sessions.cuda import Buffer, Cuda, Stream
 from mien.sessions.device_tensor import DeviceTensor, check_device_tensors
@@ -58,12 +58,21 @@ class _Prepared:
     capturable: bool = True
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """What TensorRT-RTX compiled of an engine in earlier processes, and who keeps what it compiles in this one."""
+
+    before: bytes
+    keep: Callable[[bytes], None]
+
+
 class TrtSession:
     """A plan on a GPU. See `trt_open` for a session from an ONNX model.
 
     ``inputs`` and ``outputs`` are the network's, and are held against the plan's. Networks that share a ``stream`` can
-    hand tensors on without waiting. Without ``graphs`` every run queues the kernels one by one. Threads may share a
-    session; they take turns. Raises SessionError where the plan is not for this GPU and version, DeviceError where the
+    hand tensors on without waiting. Without ``graphs`` every run queues the kernels one by one. TensorRT-RTX compiles
+    kernels when a shape first runs; with ``compiled`` once, not in every process. Threads may share a session; they
+    take turns. Raises SessionError where the plan is not for this GPU and version, DeviceError where the
     GPU has no room.
     """
 
@@ -76,6 +85,7 @@ class TrtSession:
         cuda: Cuda,
         stream: Stream | None = None,
         graphs: Graphs | None = None,
+        compiled: Compiled | None = None,
     ) -> None:
         self.inputs, self.outputs = inputs, outputs
         self.info = SessionInfo(flavour.name, f"cuda:{cuda.ordinal}", flavour.title, 1)
@@ -86,7 +96,12 @@ class TrtSession:
         self._buffers = {spec.name: Buffer(cuda) for spec in (*inputs, *outputs)}
         self._scratch = Buffer(cuda)
         self._engine: Any = self._loaded(plan)
+        self._compiled = compiled if flavour.name == "rtx" else None
+        self._runtime_cache: Any = None
+        self._contexts_by: Any = flavour.trt.ExecutionContextAllocationStrategy.USER_MANAGED
         try:
+            if self._compiled:
+                self._contexts_by = self._remembering(self._compiled.before)
             self._check_borders()
             self._scratch.reserve(int(self._engine.device_memory_size_v2))
         except (DeviceError, SessionError):
@@ -143,6 +158,7 @@ class TrtSession:
                 self.stream.synchronize()
             with self._cuda.current():
                 self._prepared.clear()
+                self._runtime_cache = self._contexts_by = None
                 self._engine = None
             for buffer in (*self._buffers.values(), self._scratch):
                 buffer.release()
@@ -161,6 +177,32 @@ class TrtSession:
                 "runs only where it was built: on the same kind of GPU, with the same version of TensorRT."
             )
         return engine
+
+    def _remembering(self, before: bytes) -> Any:
+        """A way to make contexts that begin with what was compiled before, and remember what they compile."""
+        with self._cuda.current(), self._flavour.complaints() as complaints:
+            runtime_config = self._engine.create_runtime_config()
+            runtime_config.set_execution_context_allocation_strategy(self._contexts_by)
+            self._runtime_cache = runtime_cache = runtime_config.create_runtime_cache()
+            if before and not runtime_cache.deserialize(before):
+                _log.warning("%s compiles anew, what it kept is of no use: %s", self.info.provider, _joined(complaints))
+            if not runtime_config.set_runtime_cache(runtime_cache):
+                raise SessionError(f"{self._flavour.title} takes no cache of kernels. {_joined(complaints)}")
+        return runtime_config
+
+    def _keep_compiled(self) -> None:
+        """After the first run of a shape. A full disk is no reason to stop: the kernels are compiled again then."""
+        if self._compiled is None:
+            return
+        written = self._runtime_cache.serialize()
+        data = b"" if written is None else bytes(written)
+        if not data or data == self._compiled.before:
+            return
+        try:
+            self._compiled.keep(data)
+            self._compiled = replace(self._compiled, before=data)
+        except MienError as error:
+            _log.warning("What %s compiled is not kept: %s", self._flavour.title, error)
 
     def _check_borders(self) -> None:
         """Raises SessionError unless the plan's inputs and outputs are the network's."""
@@ -207,8 +249,7 @@ class TrtSession:
     def _prepare(self, shapes: tuple[tuple[int, ...], ...]) -> _Prepared:
         # One context for each shape, because a captured graph holds on to its context's state. They share the scratch
         # memory: they run on one stream, one after the other.
-        strategy = self._flavour.trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = self._engine.create_execution_context(strategy)
+        context = self._engine.create_execution_context(self._contexts_by)
         if context is None:
             raise _Refused("it gives no execution context")
         if self._scratch.capacity:
@@ -268,7 +309,9 @@ class TrtSession:
             return
         if not prepared.context.execute_async_v3(stream):
             raise _Refused("the network does not start")
-        prepared.warm = True
+        if not prepared.warm:
+            prepared.warm = True
+            self._keep_compiled()
 
     def _captured(self, prepared: _Prepared, graphs: Graphs) -> Graph | None:
         """The graph of a run, or None, and a line in the log, where this network cannot be captured."""

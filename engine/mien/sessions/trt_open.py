@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from os import PathLike
 from typing import Any
@@ -20,7 +21,7 @@ from mien.sessions.engine_cache import EngineCache, EngineKey, ShapeRange
 from mien.sessions.ort import model_specs, read_model, split_device
 from mien.sessions.own_folder import OwnFolder
 from mien.sessions.timing_cache import read_timings, write_timings
-from mien.sessions.trt import Graphs, TrtSession
+from mien.sessions.trt import Compiled, Graphs, TrtSession
 from mien.sessions.trt_build import BuildOptions, Network, Target, batch_ranges, build_plan
 from mien.sessions.trt_flavour import Flavour, FlavourName, load_flavour
 from mien.sessions.trt_layers import read_layers
@@ -101,11 +102,13 @@ def kept_engine(recipe: Recipe, cuda: Cuda, store: EngineCache, progress: BuildP
 def open_engine(
     recipe: Recipe, plan: bytes, flavour: Flavour, cuda: Cuda, store: EngineCache, stream: Stream | None = None
 ) -> TrtSession:
-    """The session of a plan; what the inspector tells of it is put beside the engine, where that is not there yet."""
-    session = TrtSession(plan, recipe.network.inputs, recipe.network.outputs, flavour, cuda, stream, cuda_graphs())
+    """The session of a plan. What the inspector tells of it and what it compiles are put beside the engine."""
+    key, network = recipe.key, recipe.network
+    compiled = Compiled(store.compiled(key), partial(store.keep_compiled, key))
+    session = TrtSession(plan, network.inputs, network.outputs, flavour, cuda, stream, cuda_graphs(), compiled)
     try:
-        if store.report(recipe.key) is None:
-            store.keep_report(recipe.key, session.inspect())
+        if store.report(key) is None:
+            store.keep_report(key, session.inspect())
     except MienError as error:  # the network runs without it
         _log.warning("No report of the engine's layers is kept: %s", error)
     return session
