@@ -34,6 +34,7 @@ def main(
     threads: int = 1,
     workers: int = 1,
     seed: int = 1,
+    compiled: Annotated[bool, typer.Option("--compiled", help="torch.compile: minutes to begin, then faster")] = False,
 ) -> None:
     """Train, or go on training, the motion network."""
     begin(threads, seed)
@@ -41,6 +42,8 @@ def main(
     sizes = StudioSizes(arrays.spread.shape[1], len(arrays.points), len(NAMES))
     order = mirror_landmarks(arrays.points[: sizes.landmarks])
     network = channels_last(Motion(sizes))
+    if compiled:
+        network.compile()
     start = None if warm is None else warm / "motion.pt"
     settled = frozenset(dict(network.named_children())) - NEW if warm else frozenset[str]()
     run = Run(runs / "motion.pt", {"motion": network}, rate, steps, start=start, settled=settled)

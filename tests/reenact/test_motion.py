@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.geometry import rotation
-from mien.reenact.motion import MOST_TURN, Motion, PointModel, draw_openings
+from mien.reenact.motion import EYE_CM, MOST_TURN, Motion, PointModel, draw_openings
 
 LANDMARKS, POINTS, VALUES = 102, 120, 3
 
@@ -32,11 +32,16 @@ def motion_at(
     return replace(motion, landmarks=where)
 
 
-def test_projection_is_the_weak_perspective_of_the_contract(model: PointModel) -> None:
+def test_projection_is_the_perspective_of_the_contract(model: PointModel) -> None:
     motion = motion_at(model)
     head = (model.points[7] + model.basis[7] @ motion.expression) @ rotation(*motion.pose).T
-    expected = np.exp(-2.5) * head[:2] * (1, -1) + (0.1, -0.2)
+    expected = np.exp(-2.5) * head[:2] * (1, -1) * EYE_CM / (EYE_CM - head[2]) + (0.1, -0.2)
     np.testing.assert_allclose(model.project(motion, np.zeros_like(model.points))[7, :2], expected, atol=1e-5)
+
+
+def test_a_point_that_reaches_the_camera_stays_a_number(model: PointModel) -> None:
+    close = replace(model, points=np.tile(np.array([[1, 1, 2 * EYE_CM]], np.float32), (POINTS, 1)))
+    assert np.abs(close.project(motion_at(close, pose=(0, 0, 0)), close.points * 0)).max() < 5
 
 
 def test_turning_to_the_subjects_left_moves_the_nose_to_the_right(model: PointModel) -> None:
