@@ -62,6 +62,20 @@ def test_with_their_own_shape_points_fall_on_the_landmarks(model: PointModel) ->
     np.testing.assert_allclose(placed[:LANDMARKS, :2], motion.landmarks, atol=1e-5)
 
 
+def test_a_source_beyond_the_limits_holds_still_and_goes_no_further(model: PointModel) -> None:
+    turned = motion_at(model, pose=(-0.95, 0.1, 0), expression=(1.4, 0, -2))
+    driver = motion_at(model)
+    still = model.transfer(turned, driver, driver)
+    np.testing.assert_array_equal(still.pose, turned.pose)
+    np.testing.assert_array_equal(still.expression, turned.expression)
+    further = replace(driver, pose=driver.pose + np.float32([-0.3, 0, 0]), expression=driver.expression + np.float32(3))
+    moved = model.transfer(turned, further, driver)
+    assert moved.pose[0] == turned.pose[0]
+    np.testing.assert_allclose(moved.expression, [1.4, 1, 1])
+    back = replace(driver, pose=driver.pose + np.float32([0.5, 0, 0]))
+    assert model.transfer(turned, back, driver).pose[0] == pytest.approx(-0.45)
+
+
 def test_relative_transfer_of_an_unmoved_driver_leaves_the_source(model: PointModel) -> None:
     source, driver = motion_at(model), motion_at(model, pose=(0.5, 0.1, 0), place=(300, 200, 3), expression=(1, 1, 1))
     moved = model.transfer(source, driver, driver)

@@ -130,7 +130,7 @@ class PointModel:
         """
         if reference is None:
             change = driving.trust * (driving.expression - source.expression)
-            return self._limited(replace(source, pose=driving.pose, expression=source.expression + change))
+            return self._limited(replace(source, pose=driving.pose, expression=source.expression + change), source)
         ratio = source.scale / reference.scale
         change = driving.place - reference.place
         place = source.place + change * np.array([ratio, ratio, 1.0], np.float32)
@@ -140,7 +140,8 @@ class PointModel:
                 pose=source.pose + driving.pose - reference.pose,
                 expression=source.expression + driving.trust * (driving.expression - reference.expression),
                 place=place.astype(np.float32),
-            )
+            ),
+            source,
         )
 
     def express(self, source: Motion, driving: Motion) -> Motion:
@@ -148,7 +149,8 @@ class PointModel:
 
         0 is the neutral face, so the driver's values are its change.
         """
-        return self._limited(replace(source, expression=source.expression + driving.trust * driving.expression))
+        moved = replace(source, expression=source.expression + driving.trust * driving.expression)
+        return self._limited(moved, source)
 
     def rest_of(self, driving: Motion, reference: Motion) -> Floats:
         """(K, 3) cm: what the driver's landmarks did since the reference that pose and expression do not explain.
@@ -161,10 +163,14 @@ class PointModel:
         share = self.spread @ trust / np.maximum(self.spread.sum(1), np.float32(1e-6))
         return np.asarray(rest * share[:, None], np.float32)
 
-    def _limited(self, motion: Motion) -> Motion:
-        pose = np.clip(motion.pose, -MOST_TURN, MOST_TURN).astype(np.float32)
-        expression = np.clip(motion.expression, *self.limits).astype(np.float32)
-        return replace(motion, pose=pose, expression=expression)
+    def _limited(self, motion: Motion, source: Motion) -> Motion:
+        """Within what the networks have seen, or as far beyond as the source is itself: who holds still stays so."""
+        pose = _within(motion.pose, np.float32(-MOST_TURN), np.float32(MOST_TURN), source.pose)
+        return replace(motion, pose=pose, expression=_within(motion.expression, *self.limits, source.expression))
+
+
+def _within(values: Floats, low: Floats | np.float32, high: Floats | np.float32, own: Floats) -> Floats:
+    return np.asarray(np.clip(values, np.minimum(low, own), np.maximum(high, own)), np.float32)
 
 
 def draw_openings(points: Floats, size: int = 128, irises: bool = False) -> Floats:
