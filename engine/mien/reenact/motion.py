@@ -165,8 +165,9 @@ class PointModel:
 
     def _limited(self, motion: Motion, source: Motion) -> Motion:
         """Within what the networks have seen, or as far beyond as the source is itself: who holds still stays so."""
+        low, high = self.limits
         pose = _within(motion.pose, np.float32(-MOST_TURN), np.float32(MOST_TURN), source.pose)
-        return replace(motion, pose=pose, expression=_within(motion.expression, *self.limits, source.expression))
+        return replace(motion, pose=pose, expression=_within(motion.expression, low, high, source.expression))
 
 
 def _within(values: Floats, low: Floats | np.float32, high: Floats | np.float32, own: Floats) -> Floats:
