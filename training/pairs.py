@@ -31,12 +31,16 @@ STILL_SHARE = 0.06
 """Pairs of a frame with itself, the same points on both sides: a driver who does not move leaves the portrait alone."""
 
 
+NEAR = (255, 255, 160)
+"""Weights of eyes and mouth in `near_map`: an eye is smaller, and an error in it is seen no less."""
+
+
 def near_map(landmarks: Floats, size: int) -> NDArray[np.uint8]:
-    """255 around eyes and mouth, where a pixel of error is seen first."""
+    """Up to 255 around eyes and mouth, where a pixel of error is seen first."""
     drawn = np.zeros((size, size), np.uint8)
     pixels = np.round((landmarks + 1) * (size / 2) - 0.5).astype(np.int32)
-    for part in EYES_AND_MOUTH:
-        cv2.fillConvexPoly(drawn, cv2.convexHull(pixels[list(part)]), 255)
+    for part, weight in zip(EYES_AND_MOUTH, NEAR, strict=True):
+        cv2.fillConvexPoly(drawn, cv2.convexHull(pixels[list(part)]), weight)
     return np.asarray(cv2.dilate(drawn, np.ones((7, 7), np.uint8)), np.uint8)
 
 

@@ -94,7 +94,7 @@ def losses(chain: Chain, batch: dict[str, Tensor]) -> Losses:
     size = source.shape[-1]
     full = F.interpolate(near, size=size)
     apart = (out.flow - batch["flow"]).square().sum(1, keepdim=True).add(1e-12).sqrt()
-    weight = visible * (0.15 + head + 8 * near * head + 0.6 * batch["rim"].float().div(255))
+    weight = visible * (0.15 + head + 14 * near * head + 0.6 * batch["rim"].float().div(255))
     hole = F.interpolate(1 - visible, size=size) * (1 + 20 * full)
     result = compose(source, out)
     error = (result - driving).abs()
@@ -104,9 +104,9 @@ def losses(chain: Chain, batch: dict[str, Tensor]) -> Losses:
     gain = (torch.log(out.shade) - batch["light"]).abs()
     found = {
         "flow": 20 * (apart * weight).sum() / weight.sum(),
-        "picture": 2 * (error * (1 + 6 * full)).mean(),
+        "picture": 2 * (error * (1 + 9 * full)).mean(),
         "sharp": torch.as_tensor(sharp),
-        "visible": 0.6 * F.binary_cross_entropy_with_logits(shown, visible, 1 + 12 * near * head),
+        "visible": 0.6 * F.binary_cross_entropy_with_logits(shown, visible, 1 + 18 * near * head),
         "mask": 0.1 * F.binary_cross_entropy_with_logits(out.mask, mask, 1 + 4 * rim),
         "paint": ((out.paint - driving).abs() * (hole + 0.02)).sum() / (hole + 0.02).sum(),
         "light": 0.3 * (gain * lit).sum() / (3 * lit.sum()),
