@@ -166,13 +166,15 @@ def main(
     threads: int = 1,
     workers: int = 1,
     seed: int = 1,
+    warm: Annotated[Path | None, typer.Option(help="folder whose detector.pt to begin with")] = None,
 ) -> None:
     """Train, or go on training, the detector."""
     begin(threads, seed)
     network = channels_last(Detector())
     assert network.head.bias is not None
     torch.nn.init.constant_(network.head.bias, -2.0)
-    run = Run(runs / "detector.pt", {"detector": network}, rate, steps)
+    start = warm / "detector.pt" if warm else None
+    run = Run(runs / "detector.pt", {"detector": network}, rate, steps, start=start)
     shards = Shards(data)
     checks = DetectorSamples(shards, batch, CHECK_SEED, plain=True).first()
     batches = DetectorSamples(shards, batch, seed + run.step).load(workers)
