@@ -28,8 +28,8 @@ Bytes = NDArray[np.uint8]
 
 SIZE: Final = 512
 RATE: Final = 25
-SEED_SOURCE: Final = 24
-SEED_DRIVER: Final = 20
+SEED_SOURCE: Final = 3
+SEED_DRIVER: Final = 2
 
 _PLEASANT: Final = {
     "mouthSmile_L": 0.36, "mouthSmile_R": 0.36, "mouthPress_L": 0.35, "mouthPress_R": 0.35, "cheekSquint_L": 0.15,

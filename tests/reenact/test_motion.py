@@ -183,3 +183,16 @@ def test_a_motion_of_a_networks_outputs_holds_what_the_network_says_and_no_more(
     assert silent.uncertainty.size == 0 and np.array_equal(silent.values(), motion.values())
     unsure = Motion.of({**outputs, "uncertainty": np.arange(8.0), "place": motion.place.astype(np.float64)})
     assert unsure.uncertainty.tolist() == list(range(8)) and unsure.place.dtype == np.float32
+
+
+def test_what_is_not_believed_of_a_value_is_carried_over_by_the_landmarks(model: PointModel) -> None:
+    first = motion_at(model, expression=(0, 0, 0))
+    moved = motion_at(model, expression=(0.4, 0, 0))
+    sure, unsure = (
+        replace(moved, uncertainty=np.array([doubt] + [0.1] * 7, np.float32)) for doubt in (0.1, 5.0)
+    )  # the first value, then two more and five groups of landmarks
+    for driving in (sure, unsure):
+        given = model.transfer(first, driving, first)
+        points = model.project(given, model.shape_of(first) + model.rest_of(driving, first))
+        np.testing.assert_allclose(points[:LANDMARKS, :2], moved.landmarks, atol=1e-5)
+    assert model.transfer(first, unsure, first).expression[0] == 0

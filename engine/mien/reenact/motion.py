@@ -156,9 +156,11 @@ class PointModel:
         """(K, 3) cm: what the driver's landmarks did since the reference that pose and expression do not explain.
 
         Added to the source's shape it carries the landmarks' whole movement over, also where the expression values
-        fall short of it. Landmarks that were not seen carry nothing.
+        fall short of it or are not believed. Landmarks that were not seen carry nothing.
         """
-        rest = self.shape_of(driving) - self.shape_of(reference)
+        change = driving.trust * (driving.expression - reference.expression)
+        explained = replace(driving, expression=reference.expression + change)
+        rest = self.shape_of(explained) - self.shape_of(reference)
         trust = landmark_trust(driving.uncertainty, self.spread.shape[1])
         share = self.spread @ trust / np.maximum(self.spread.sum(1), np.float32(1e-6))
         return np.asarray(rest * share[:, None], np.float32)
