@@ -55,7 +55,7 @@ def test_a_plan_for_each_network_and_a_manifest(tmp_path: Path) -> None:
         assert (network["bytes"], network["sha256"]) == (len(plan), hashlib.sha256(plan).hexdigest())
         assert (network["model"], network["precision"]) == (manifest.networks[role].sha256, "fp32")
     (shapes,) = said["networks"]["motion"]["shapes"]
-    assert shapes == {"input": "image", "least": [1, 3, 144, 144], "best": [1, 3, 144, 144], "most": [3, 3, 144, 144]}
+    assert shapes == {"input": "image", "least": [1, 3, 192, 192], "best": [1, 3, 192, 192], "most": [3, 3, 192, 192]}
     assert said["networks"]["detector"]["shapes"] == []
     assert {path.suffix for path in (tmp_path / "plans").iterdir()} == {".plan", ".json"}
 
