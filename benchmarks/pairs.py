@@ -22,6 +22,8 @@ Mask = npt.NDArray[np.bool_]
 SIDE = 256
 NOT_HEAD = (0, 14, 15, 16)
 """Labels of CelebAMask-HQ that do not turn with the head: background, neck, necklace, clothes."""
+HAIR = (17, 18)
+"""Hair and hats, of which the motion network says nothing."""
 OPENINGS = (range(36, 42), range(42, 48), range(48, 60))
 """Landmarks around each eye and the mouth."""
 
@@ -43,6 +45,9 @@ class Score:
     """Mean error on the head where the driving frame's point is seen in the source."""
     still: float
     """The same for no flow at all: how far things move."""
+    flow_of_face: float
+    flow_of_hair: float
+    """``flow`` without hair and hats, and of these alone; NaN where there are none."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ def judge_pair(pair: Pair) -> Score:
     scene, here, there, flow = pair.scene, pair.here, pair.there, pair.maps["flow"][0]
     truth = np.asarray(scene["flow"][there, here], np.float32).transpose(2, 0, 1)
     head = ~np.isin(scene["labels"][there], NOT_HEAD)
+    hair = np.isin(scene["labels"][there], HAIR)[::2, ::2]
     seen = (np.asarray(scene["visible"][there, here]) > 127) & head[::2, ::2]
     features = around_openings(np.asarray(scene["landmarks"][there], np.float32))
     warped = warp(pair.picture, truth)
@@ -108,6 +114,8 @@ def judge_pair(pair: Pair) -> Score:
         features_of_true_flow=decibel(warped, pair.answer, features),
         flow=flow_error(flow, truth, seen),
         still=flow_error(np.zeros_like(flow), truth, seen),
+        flow_of_face=flow_error(flow, truth, seen & ~hair),
+        flow_of_hair=flow_error(flow, truth, seen & hair),
     )
 
 

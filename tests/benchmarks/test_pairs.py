@@ -52,12 +52,28 @@ def test_around_openings_covers_eyes_and_mouth_and_little_else() -> None:
 
 
 def test_summary_gives_what_is_gained_above_a_copy() -> None:
-    scores = [pairs.Score(25, 18, 23, 22, 15, 19, 2, 12), pairs.Score(27, 18, 23, 24, 15, 19, 4, 12)]
+    bald = float("nan")
+    scores = [pairs.Score(25, 18, 23, 22, 15, 19, 2, 12, 1, 3), pairs.Score(27, 18, 23, 24, 15, 19, 4, 12, 3, bald)]
     table = pairs.summary(scores)
     assert table["mean"]["head, gained"] == pytest.approx(8)
     assert table["median"]["features, gained"] == pytest.approx(8)
     assert table["mean"]["head, gained by the true flow"] == pytest.approx(5)
-    assert table["mean"]["flow"] == pytest.approx(3)
+    assert table["mean"]["flow"] == pytest.approx(3) == table["mean"]["flow_of_hair"]
+
+
+def test_the_flow_of_hair_is_judged_apart_from_the_face() -> None:
+    labels = np.zeros((2, 256, 256), np.uint8)
+    labels[:, 60:100, 60:200], labels[:, 100:200, 60:200] = 17, 1
+    maps = {"flow": np.zeros((1, 2, 128, 128), np.float32)}
+    maps["flow"][0, 0, :50] = 4 / 64  # off by four pixels where the hair is
+    scene = {
+        "flow": np.zeros((2, 2, 128, 128, 2), np.float16), "labels": labels,
+        "visible": np.full((2, 2, 128, 128), 255, np.uint8), "landmarks": np.zeros((2, 102, 2), np.float32),
+    }  # fmt: skip
+    picture = np.zeros((256, 256, 3), np.uint8)
+    score = pairs.judge_pair(pairs.Pair(scene, 0, 1, picture, picture, picture, maps))
+    assert (score.flow_of_face, score.flow_of_hair) == (0, pytest.approx(4))
+    assert 0 < score.flow < 4
 
 
 def test_warp_samples_along_the_flow() -> None:
