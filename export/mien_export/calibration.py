@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 import mien
 from mien.bundle import Bundle
 from mien.editing.directions import Direction
@@ -23,6 +25,15 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 DEMO = Path(mien.__file__).parent / "bundles" / "studio" / "demo"
 """A portrait and a clip that come with mien."""
+
+FACES = 8
+"""Most faces that are edited."""
+
+LOOKS = (0.5, 1.0, 2.0)
+"""Gammas of the light on a portrait: bright, as it is, dark."""
+
+MOVED = 2
+"""Frames that move each portrait, after the one that it takes as still."""
 
 STRIDE = 10
 """Frames of a clip from one that is used to the next: neighbours look the same."""
@@ -44,22 +55,30 @@ def editing(folder: Path | None) -> Use:
 
 
 def reenacting(portrait: Path = DEMO / "source.jpg", clip: Path = DEMO / "driving.mp4") -> Use:
-    """Moves a portrait by frames of a clip, spread over its beginning; a family that retargets does so, too.
+    """Moves a portrait, and the clip's own face as another, by frames of the clip, both in three kinds of light: one
+    picture does not fill the ranges that the next one needs.
 
-    The driver is read as a portrait at the end: what is run once a portrait is then compared on another one. Raises
-    ImageError, VideoError, NoFace for a portrait or a clip that cannot be used.
+    A family that retargets does so, too. Raises ImageError, VideoError, NoFace for a portrait or a clip that cannot be
+    used.
     """
 
     def use(bundle: Bundle) -> None:
         reenactor = Reenactor(bundle, transfer=_fullest(bundle), smooth=False)
-        reenactor.set_source(portrait)
         with open_source(clip) as source:
-            frames = list(islice(source, 0, STRIDE * MOST_FEEDS, STRIDE))
-        for frame in frames:
-            reenactor.step(frame.image, frame.time)
-        reenactor.set_source(frames[0].image)
+            first, *frames = islice(source, 0, STRIDE * MOST_FEEDS, STRIDE)
+        pictures = [lit(picture, gamma) for picture in (load_image(portrait), first.image) for gamma in LOOKS]
+        for number, picture in enumerate(pictures):
+            reenactor.set_source(picture)
+            for frame in (first, *frames[number :: len(pictures)][:MOVED]):
+                reenactor.step(frame.image, frame.time)
 
     return use
+
+
+def lit(picture: Image, gamma: float) -> Image:
+    """The same picture in other light: darker above 1."""
+    table = np.round(np.linspace(0, 1, 256) ** gamma * 255).astype(np.uint8)
+    return table[picture]
 
 
 def _fullest(bundle: Bundle) -> Transfer:
@@ -69,11 +88,11 @@ def _fullest(bundle: Bundle) -> Transfer:
 
 
 def _drawn(editor: Editor) -> Iterator[Image]:
-    return (editor.render(editor.sample(seed)) for seed in range(MOST_FEEDS))
+    return (editor.render(editor.sample(seed)) for seed in range(FACES))
 
 
 def _read(folder: Path) -> Iterator[Image]:
-    pictures = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)[:MOST_FEEDS]
+    pictures = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)[:FACES]
     if not pictures:
         raise InputError(f"Aligned faces to calibrate on were asked for; {folder} has no {', '.join(SUFFIXES)} files.")
     return map(load_image, pictures)

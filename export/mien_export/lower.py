@@ -34,7 +34,7 @@ output of all comes to 39. int8 is half as large, so bfloat16 may not be further
 LEAST_LABELS = 20.0
 """The same for labels: one in a hundred may differ."""
 
-MOST_FEEDS = 8
+MOST_FEEDS = 18
 """Recorded calls of each network: every other one calibrates, those between are what it is compared on."""
 
 Use = Callable[[Bundle], None]
