@@ -75,7 +75,7 @@ def test_int8_is_tuned_to_drawn_faces_and_says_what_it_cost(files: EditFiles, tm
 
 def test_pictures_to_calibrate_on_are_for_lower_precisions(files: EditFiles, tmp_path: Path) -> None:
     said = run(files, "--calibration", tmp_path, "-o", tmp_path / "faces", code=2)
-    assert "--calibration" in said and "fp16 and int8" in said and not list(tmp_path.iterdir())
+    assert "--calibration" in said and "fp16, bf16 and int8" in said and not list(tmp_path.iterdir())
 
 
 def test_half_a_download_leaves_nothing(files: EditFiles, tmp_path: Path) -> None:
