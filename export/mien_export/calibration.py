@@ -29,7 +29,7 @@ DEMO = Path(mien.__file__).parent / "bundles" / "studio" / "demo"
 FACES = 8
 """Most faces that are edited."""
 
-LOOKS = (0.5, 1.0, 2.0)
+LOOKS = (0.6, 1.0, 1.6)
 """Gammas of the light on a portrait: bright, as it is, dark."""
 
 MOVED = 2
