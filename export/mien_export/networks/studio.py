@@ -141,6 +141,10 @@ class FlowPrior(nn.Module):
         """Points (N, K, 3): x, y, weight. Gives flow (N, 2, s, s) in crop units and density (N, 1, s, s) in [0, 1]."""
         place, weight = driving[..., :2], driving[..., 2]
         remaining = source[..., :2] - place
+        # |a - b|² = |a|² + |b|² - 2ab: a matrix product, where all differences take ORT ten times as long
+        length = place.square().sum(-1)
+        apart = length.unsqueeze(2) + length.unsqueeze(1) - 2 * torch.matmul(place, place.transpose(1, 2))
+        apart = apart.clamp(min=0.0)
         flow: Tensor | None = None
         density: Tensor | None = None
         for level, (scale, rest) in enumerate(zip(self.scales, self.rests, strict=True)):
@@ -153,7 +157,6 @@ class FlowPrior(nn.Module):
             if density is None:
                 density = sums[:, :1] / (sums[:, :1] + rest)
             if level + 1 < len(self.scales):
-                apart = (place.unsqueeze(2) - place.unsqueeze(1)).square().sum(-1)
                 near = falloff(scale * apart) * weight.unsqueeze(1)
                 remaining = remaining - torch.matmul(near, remaining) / (near.sum(-1, keepdim=True) + rest)
         assert flow is not None and density is not None
