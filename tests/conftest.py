@@ -1,6 +1,7 @@
 """Rules for the whole suite: native kernels that are required have to be there, and no test times the machine."""
 
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -21,3 +22,10 @@ def native() -> None:
     if os.environ.get("CI") == "true" or os.environ.get("MIEN_REQUIRE_NATIVE") == "1":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """A shell starts what it puts into the background deaf to Ctrl-C, of which several tests are about."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
