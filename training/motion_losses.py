@@ -81,7 +81,7 @@ def motion_losses(out: MotionOutput, batch: dict[str, Tensor], deviation: Tensor
 def value_error(wrong: Tensor) -> Tensor:
     """Of values in deviations: half L1, half squared up to WIDE.
 
-    Brows rest in most frames. L1 alone, whose best guess is the median, left them there: gain .02 after 300,000 crops.
+    Brows rest in most frames. With L1 alone, whose best guess is the median, they had a gain of .02.
     """
     return 0.5 * wrong.abs() + F.smooth_l1_loss(wrong, torch.zeros_like(wrong), reduction="none", beta=WIDE)
 
