@@ -17,7 +17,7 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-from mien_export.networks.studio import Appearance, Generator, GeneratorOutput, StudioSizes, compose
+from mien_export.networks.studio import Appearance, Generator, GeneratorOutput, StudioSizes, compose, enlarged
 from mien_export.networks.studio_motion import MOTION_SIZE, Motion
 from training.data import CHECK_SEED, Shards
 from training.loop import averaged
@@ -42,7 +42,7 @@ def zeroed(*layers: nn.Module) -> None:
 
 def only_prior(out: GeneratorOutput) -> GeneratorOutput:
     """The flow as it is computed from the points, uncorrected."""
-    base = F.interpolate(out.prior, scale_factor=2.0, mode="bilinear", align_corners=False)
+    base = enlarged(out.prior, 2.0)
     return out._replace(flow=base * Generator.border(base))
 
 

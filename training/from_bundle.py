@@ -19,7 +19,7 @@ import typer
 from torch import Tensor, nn
 
 from mien.bundle import Bundle
-from mien_export.networks.studio import Appearance, Detector, Generator, StudioSizes
+from mien_export.networks.studio import Appearance, Detector, Generator, Still, StudioSizes
 from mien_export.networks.studio_motion import MOTION_SIZE, Motion
 from training.data import Shards
 from training.loop import grown_inputs
@@ -132,11 +132,11 @@ def main(
     known = {"appearance": take_over(appearance, stored["appearance"],
                                      lambda: appearance(source, pairs["source_openings"]))}  # fmt: skip
     with torch.no_grad():
-        features, identity = appearance(source, pairs["source_openings"])
+        seen = appearance(source, pairs["source_openings"])
     points = pairs["source_points"], pairs["driving_points"], pairs["openings"]
     whole = joined(stored["generator"], stored["appearance"], generator)
     known["generator"] = take_over(
-        generator, whole, lambda: generator(features, identity, F.avg_pool2d(source, 2), *points)
+        generator, whole, lambda: generator(seen.features, seen.identity, Still.of(source, seen.cover), *points)
     )
     save(out / "generator.pt", known)
     typer.echo(f"{out}: detector.pt, motion.pt, generator.pt")

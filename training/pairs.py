@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mien.reenact.motion import Motion, PointModel, draw_openings
 from mien_export.networks.studio import MOST_SHADE
 from training.data import Floats, Labels, Picture, Samples, Shard, Shards, any_of, recolour
+from training.liner import LINED_SHARE, lined
 from training.points import NAMES
 from training.render.painterly import paint
 
@@ -134,6 +135,8 @@ class PairSamples(Samples):
             flow = flow[:, ::-1] * np.array([-1, 1], np.float32)
             visible = visible[:, ::-1]
         if not self.plain:
+            if rng.random() < LINED_SHARE:
+                pictures, visible = lined(pictures, [one.landmarks for one in labels], flow, visible, rng)
             pictures = self.disturb_both(pictures, rng)
         here, there = as_motion(labels[0]), as_motion(labels[1])
         if not self.plain:
@@ -155,6 +158,7 @@ class PairSamples(Samples):
             "visible": np.ascontiguousarray(visible)[None],
             "light": light(pictures[0], pictures[1], flow),
             "head": head[None],
+            "cover": np.asarray(cv2.resize(alphas[0], (64, 64), interpolation=cv2.INTER_AREA), np.uint8)[None],
             "rim": (cv2.dilate(head, np.ones((11, 11), np.uint8)) - head)[None],
             "mask": np.asarray(union, np.uint8)[None],
             "near": near_map(labels[1].landmarks, 128)[None],

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-from mien_export.networks.studio import Appearance, Generator, GeneratorOutput, compose, warp
+from mien_export.networks.studio import Appearance, AppearanceOutput, Generator, GeneratorOutput, Still, compose, enlarged, warp
 from training.data import CHECK_SEED, Shards
 from training.discriminator import Discriminator, deceived, judged, matched
 from training.loop import Run, begin, channels_last
@@ -42,22 +42,22 @@ class Chain(nn.Module):
         self.appearance, self.generator = appearance, generator
 
     def forward(
-        self, source: Tensor, source_openings: Tensor, small: Tensor, prior: Tensor, density: Tensor, openings: Tensor
-    ) -> tuple[GeneratorOutput, Tensor]:
-        """See `Generator.correct`; the second is the source's identity code."""
-        features, identity = self.appearance(source, source_openings)
-        return self.generator.correct(features, identity, small, prior, density, openings), identity
+        self, source: Tensor, source_openings: Tensor, prior: Tensor, density: Tensor, openings: Tensor
+    ) -> tuple[GeneratorOutput, AppearanceOutput]:
+        """See `Generator.correct`."""
+        seen = self.appearance(source, source_openings)
+        still = Still.of(source, seen.cover)
+        return self.generator.correct(seen.features, seen.identity, still, prior, density, openings), seen
 
 
-def generate(chain: Chain, batch: dict[str, Tensor]) -> tuple[GeneratorOutput, Tensor]:
-    """The generator's maps and the source's identity code; convolutions in bfloat16, geometry in float32."""
+def generate(chain: Chain, batch: dict[str, Tensor]) -> tuple[GeneratorOutput, AppearanceOutput]:
+    """The generator's maps and what it was told of the source; convolutions in bfloat16, geometry in float32."""
     source = pictures(batch, "source")
     with torch.no_grad():
         prior, density = chain.generator.prior(batch["source_points"], batch["driving_points"])
-        small = F.avg_pool2d(source, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        out, identity = chain(source, batch["source_openings"], small, prior, density, batch["openings"])
-    return out, identity
+        out, seen = chain(source, batch["source_openings"], prior, density, batch["openings"])
+    return out, seen
 
 
 def gradients(picture: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,11 +75,11 @@ def folds(flow: Tensor) -> Tensor:
 
 
 def losses(chain: Chain, batch: dict[str, Tensor]) -> Losses:
-    """Truth for flow, visibility, light and mask; L1 for the picture, its gradients, and the paint in holes.
+    """Truth for flow, visibility, light, masks and background; L1 for the picture, its gradients, and the paint in holes.
 
     Two batches in three compare pictures of half the size: most of what is to be learned shows there, at half the time.
     """
-    out, identity = generate(chain, batch)
+    out, seen = generate(chain, batch)
     source, driving = pictures(batch, "source"), pictures(batch, "driving")
     mask = batch["mask"].float().div(255)
     near = batch["near"].float().div(255)
@@ -89,13 +89,15 @@ def losses(chain: Chain, batch: dict[str, Tensor]) -> Losses:
     whole = out, source, driving
     if torch.rand(()) < 2 / 3:
         source, driving, mask, rim = (F.avg_pool2d(x, 2) for x in (source, driving, mask, rim))
-        smaller = {key: F.avg_pool2d(getattr(out, key), 2) for key in ("visible", "paint", "mask")}
+        smaller = {key: F.avg_pool2d(getattr(out, key), 2) for key in ("visible", "paint", "behind", "mask")}
         out = out._replace(**smaller)
     size = source.shape[-1]
     full = F.interpolate(near, size=size)
     apart = (out.flow - batch["flow"]).square().sum(1, keepdim=True).add(1e-12).sqrt()
     weight = visible * (0.15 + head + 14 * near * head + 0.6 * batch["rim"].float().div(255))
     hole = F.interpolate(1 - visible, size=size) * (1 + 20 * full)
+    empty = F.interpolate(1 - head, size=size)
+    doubted = F.binary_cross_entropy_with_logits(out.behind, empty, reduction="none")
     result = compose(source, out)
     error = (result - driving).abs()
     sharp = sum((a - b).abs().mean() for a, b in zip(gradients(result), gradients(driving), strict=True))
@@ -109,13 +111,15 @@ def losses(chain: Chain, batch: dict[str, Tensor]) -> Losses:
         "visible": 0.6 * F.binary_cross_entropy_with_logits(shown, visible, 1 + 18 * near * head),
         "mask": 0.1 * F.binary_cross_entropy_with_logits(out.mask, mask, 1 + 4 * rim),
         "paint": ((out.paint - driving).abs() * (hole + 0.02)).sum() / (hole + 0.02).sum(),
+        "behind": 0.1 * (doubted * (hole + 0.02)).sum() / (hole + 0.02).sum(),
+        "cover": 0.1 * F.binary_cross_entropy_with_logits(seen.cover, batch["cover"].float().div(255)),
         "light": 0.3 * (gain * lit).sum() / (3 * lit.sum()),
         "fold": folds(out.flow),
     }
     if torch.rand(()) < 0.1:
         with torch.autocast("cpu", torch.bfloat16):
-            _, other = chain.appearance(whole[2], batch["openings"])
-        alike = identity @ other.T * 10
+            other = chain.appearance(whole[2], batch["openings"])
+        alike = seen.identity @ other.identity.T * 10
         found["identity"] = 0.25 * F.cross_entropy(alike, torch.arange(len(alike)))
     return Losses(found, *whole)
 
@@ -164,12 +168,12 @@ def validate(chain: Chain, batches: list[dict[str, Tensor]]) -> str:
         source, driving = pictures(batch, "source"), pictures(batch, "driving")
         head = F.interpolate(batch["head"].float().div(255), scale_factor=2.0)
         near = F.interpolate(batch["near"].float().div(255), scale_factor=2.0)
-        wide = F.interpolate(out.prior, scale_factor=4.0, mode="bilinear", align_corners=False)
+        wide = enlarged(out.prior, 4.0)
         for name, picture in (("copy", source), ("prior", warp(source, wide)), ("result", compose(source, out))):
             error = (picture - driving).square()
             rows.append((name, decibel(error, head).mean(), decibel(error, near).mean()))
         weight = batch["visible"].float().div(255) * (batch["head"] > 128)
-        base = F.interpolate(out.prior, scale_factor=2.0, mode="bilinear", align_corners=False)
+        base = enlarged(out.prior, 2.0)
         for name, flow in (("prior flow", base), ("flow", out.flow)):
             apart = (flow - batch["flow"]).norm(dim=1, keepdim=True)
             rows.append((name, 64 * (apart * weight).sum() / weight.sum(), torch.zeros(())))

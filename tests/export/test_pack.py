@@ -67,7 +67,7 @@ def bundle(packed: tuple[Bundle, dict[str, Exported]]) -> Bundle:
     [
         ("detector", ("scores", "crops")),
         ("motion", ("confidence", "pose", "place", "expression", "landmarks", "uncertainty")),
-        ("appearance", ("features", "context", "identity", "small")),
+        ("appearance", ("features", "context", "identity", "small", "plate")),
         ("generator", ("flow", "visible", "paint", "mask", "shade")),
     ],
 )

@@ -1,5 +1,7 @@
 """The studio networks: folding and rounding, the flow prior against a plain sum, what is composed of their maps."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,14 +19,18 @@ def steady() -> None:
     torch.manual_seed(5)
 
 
-def generator_inputs(points: int = 120) -> dict[str, torch.Tensor]:
+def still_parts() -> studio.Still:
+    return studio.Still(torch.rand(1, 3, 128, 128), torch.rand(1, 12, 128, 128))
+
+
+def generator_inputs(points: int = 120) -> dict[str, Any]:
     spots = torch.rand(1, points, 3) * 1.6 - 0.8
     spots[..., 2] = torch.rand(1, points)
     moved = spots + torch.cat([torch.randn(1, points, 2) * 0.05, torch.zeros(1, points, 1)], -1)
     return {
         "features": torch.randn(1, 32, 64, 64),
         "identity": torch.nn.functional.normalize(torch.randn(1, 64), dim=1),
-        "small": torch.rand(1, 3, 128, 128),
+        "still": still_parts(),
         "source_points": spots,
         "driving_points": moved,
         "openings": torch.rand(1, 3, 128, 128),
@@ -64,15 +70,15 @@ def test_the_graphs_together_compute_what_the_generator_computes() -> None:
     nn.init.normal_(generator.finer.weight, std=0.02)  # begins at 0, where nothing of the fine stage would be seen
     nn.init.normal_(generator.shade.weight, std=0.02)
     source, inputs = source_inputs(), generator_inputs()
-    inputs["small"] = nn.functional.avg_pool2d(source["image"], 2)
-    del inputs["features"], inputs["identity"]
+    places = {name: inputs[name] for name in ("source_points", "driving_points", "openings")}
     with torch.no_grad():
-        features, identity = folding.rounded(folding.folded(appearance))(**source)
-        expected = folding.rounded(folding.folded(generator))(features, identity, **inputs)
+        features, identity, cover = folding.rounded(folding.folded(appearance))(**source)
+        still = studio.Still.of(source["image"], cover)
+        expected = folding.rounded(folding.folded(generator))(features, identity, still, **places)
         said = graphs.AppearanceGraph(appearance, generator)(**source)
-        seen = dict(zip(("features", "context", "identity", "small"), said, strict=True))
-        assert torch.equal(seen["small"], inputs.pop("small"))
-        flow, visible, paint, mask, shade = graphs.GeneratorGraph(generator)(**seen, **inputs)
+        seen = dict(zip(("features", "context", "identity", "small", "plate"), said, strict=True))
+        assert torch.equal(seen["small"], nn.functional.avg_pool2d(source["image"], 2))
+        flow, visible, paint, mask, shade = graphs.GeneratorGraph(generator)(**seen, **places)
     assert mask[..., 0].max() < 0.05 and mask[..., -1, :].max() < 0.05
     assert (flow - expected.flow).abs().max() < 1e-5
     assert (visible - studio.sharpen(expected.visible)).abs().max() < 1e-4
@@ -99,11 +105,39 @@ def test_the_version_before_computes_the_same_in_this_one() -> None:
     generator.enter[0].weight.data[:, -4:] = 0
     with torch.no_grad():
         out = generator(**inputs)
-        others = {**inputs, "small": torch.rand(1, 3, 128, 128)}
+        others = {**inputs, "still": inputs["still"]._replace(small=torch.rand(1, 3, 128, 128))}
         others["openings"] = torch.cat([inputs["openings"][:, :2], torch.rand(1, 1, 128, 128)], 1)
         again = generator(**others)
     for one, other in zip(out, again, strict=True):
         assert (one - other).abs().max() < 1e-6
+
+
+def test_the_plate_is_the_background_where_it_is_seen_and_a_blend_of_its_rim_behind_the_person() -> None:
+    colours = torch.linspace(0.2, 0.6, 256).view(1, 1, 1, 256)
+    background = torch.cat([colours.expand(1, 1, 256, 256), torch.full((1, 2, 256, 256), 0.4)], 1)
+    cover = torch.full((1, 1, 64, 64), -20.0)
+    cover[..., 16:48, 16:48] = 20.0
+    picture = background.clone()
+    picture[..., 64:192, 64:192] = 1.0
+    found = studio.plate(picture, cover)
+    assert (found - background)[..., :40, :].abs().max() < 0.01
+    assert (found - background)[..., 64:192, 64:192].abs().max() < 0.06  # nothing of the person's white
+    assert (found[:, 0, 128, 80] < found[:, 0, 128, 176]).all()
+
+
+def test_a_plate_of_nothing_but_a_person_is_grey() -> None:
+    found = studio.plate(torch.ones(1, 3, 256, 256), torch.full((1, 1, 64, 64), 20.0))
+    assert (found - 0.5).abs().max() < 0.01
+
+
+def test_paint_is_the_plate_where_the_background_comes_to_light() -> None:
+    generator, inputs = stirred(studio.Generator()), generator_inputs()
+    for sign, free in ((40.0, False), (-40.0, True)):
+        assert generator.masks.bias is not None
+        with torch.no_grad():
+            generator.masks.bias[1] = sign
+            one, other = (generator(**{**inputs, "still": still_parts()}).paint for _ in range(2))
+        assert torch.equal(one, other) == free
 
 
 def test_warping_holds_the_edge_as_border_padding_does() -> None:
@@ -152,7 +186,7 @@ def test_without_motion_the_composition_is_the_source() -> None:
     zero = torch.zeros(1, 2, 128, 128)
     sure = torch.full((1, 1, 256, 256), 40.0)
     lit = torch.ones(1, 3, 64, 64)
-    out = studio.GeneratorOutput(zero, sure, torch.zeros_like(source), sure, zero[..., :64, :64], lit)
+    out = studio.GeneratorOutput(zero, sure, torch.zeros_like(source), sure, sure, zero[..., :64, :64], lit)
     assert (studio.compose(source, out) - source).abs().max() < 1e-5
     brighter = studio.compose(source, out._replace(shade=lit * 1.5))
     assert (brighter - source * 1.5).abs().max() < 1e-5

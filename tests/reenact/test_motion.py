@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.geometry import rotation
-from mien.reenact.motion import EYE_CM, MOST_TURN, Motion, PointModel, draw_openings
+from mien.reenact.motion import EYE_CM, EYES, MOST_TURN, SHUT, Motion, PointModel, draw_openings
 
 LANDMARKS, POINTS, VALUES = 102, 120, 3
 
@@ -196,3 +196,57 @@ def test_what_is_not_believed_of_a_value_is_carried_over_by_the_landmarks(model:
         points = model.project(given, model.shape_of(first) + model.rest_of(driving, first))
         np.testing.assert_allclose(points[:LANDMARKS, :2], moved.landmarks, atol=1e-5)
     assert model.transfer(first, unsure, first).expression[0] == 0
+
+
+@pytest.fixture
+def flat(model: PointModel) -> PointModel:
+    """Its eyes lie in one plane: where landmarks are in depth, no picture says."""
+    points = model.points.copy()
+    points[[index for ring in EYES for index in ring], 2] = 0
+    return replace(model, points=points)
+
+
+def person(model: PointModel, gap: float, hidden: bool = False) -> Motion:
+    """Straight on, both eyes 3 cm wide and open by ``gap`` cm throughout."""
+    shape = np.zeros_like(model.points)
+    for centre, ring in zip((-3.0, 3.0), EYES, strict=True):
+        half = len(ring) // 2
+        place = np.zeros((len(ring), 3), np.float32)
+        place[:, 0] = centre + np.concatenate([np.linspace(-1.5, 1.5, half + 1), np.linspace(1.5, -1.5, half + 1)[1:-1]])
+        place[1:half, 1], place[half + 1 :, 1] = gap / 2, -gap / 2
+        shape[list(ring)] = place - model.points[list(ring)]
+    motion = Motion(*(np.array(v, np.float32) for v in ((0, 0, 0), (0, 0, -2.5), (0, 0, 0))), np.zeros((0, 2), np.float32))
+    uncertainty = np.full(VALUES + 5, 9.0 if hidden else 0.0, np.float32)
+    where = model.project(motion, shape)[:LANDMARKS, :2]
+    return replace(motion, landmarks=where, uncertainty=uncertainty)
+
+
+def gaps(model: PointModel, source: Motion, driving: Motion, reference: Motion) -> np.ndarray:
+    """(2, 5) cm between the lids of the portrait, its values at rest."""
+    shape = model.shape_of(source)
+    head = model.points + shape + model.lids_of(source, shape, model.head_of(source), driving, reference)
+    head = head + model.basis @ source.expression
+    return np.array([np.linalg.norm(head[list(r[1:6])] - head[list(r[:6:-1])], axis=1) for r in EYES])
+
+
+@pytest.mark.parametrize(("before", "wide"), [(0.5, 1.2), (1.2, 0.5)])
+def test_eyes_close_by_the_share_by_which_the_drivers_do_whatever_their_size(
+    flat: PointModel, before: float, wide: float
+) -> None:
+    source, shut = person(flat, wide), SHUT * 3
+    first = person(flat, before)
+    np.testing.assert_allclose(gaps(flat, source, person(flat, shut), first), shut, atol=0.02)
+    half = person(flat, (before + shut) / 2)
+    np.testing.assert_allclose(gaps(flat, source, half, first), (wide + shut) / 2, atol=0.02)
+    for same in (first, person(flat, before + 0.3)):
+        np.testing.assert_allclose(gaps(flat, source, same, first), wide, atol=1e-3)
+
+
+def test_eyes_that_were_not_seen_close_nothing(flat: PointModel) -> None:
+    source, first = person(flat, 1.0), person(flat, 1.0)
+    assert gaps(flat, source, person(flat, 0.2, hidden=True), first).min() > 0.9
+
+
+def test_who_begins_with_eyes_shut_does_not_blink_at_a_tremble(flat: PointModel) -> None:
+    source, first = person(flat, 1.0), person(flat, SHUT * 3 + 0.03)
+    assert gaps(flat, source, person(flat, SHUT * 3), first).min() > 0.85

@@ -27,7 +27,7 @@ def a_batch(count: int = 2) -> dict[str, Tensor]:
         "middles": torch.tensor([[[-0.2, -0.1], [0.2, -0.1], [0.0, 0.3]]]).repeat(count, 1, 1),
         "flow": torch.zeros(count, 2, 128, 128), "light": torch.zeros(count, 3, 64, 64),
         "visible": whole(1, 128), "head": whole(1, 128), "rim": whole(1, 128), "near": whole(1, 128),
-        "mask": whole(1, 256),
+        "mask": whole(1, 256), "cover": whole(1, 64),
     }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def test_every_head_of_the_network_gets_a_gradient() -> None:
     for name in ("flow", "masks", "paint", "shade", "finer", "tint", "film"):
         gradient = getattr(generator, name).weight.grad
         assert gradient is not None and torch.isfinite(gradient).all() and gradient.abs().max() > 0, name
-    assert appearance.features.weight.grad is not None
+    assert appearance.features.weight.grad is not None and appearance.cover.weight.grad is not None
 
 
 def test_a_fold_costs_and_a_shift_does_not() -> None:

@@ -20,6 +20,17 @@ LEFT_EYE = (42, 74, 43, 75, 44, 76, 45, 77, 46, 78, 47, 79)
 INNER_MOUTH = (60, 80, 61, 81, 62, 82, 63, 83, 64, 84, 65, 85, 66, 86, 67, 87)
 """Rings of landmarks around the openings of a face; right is the subject's right."""
 
+EYES = (RIGHT_EYE, LEFT_EYE)
+
+SHUT = 0.06
+"""Gap of a closed eye's lids over its width: no driver's goes below 0.05, rendered or real; lashes lie between."""
+
+UPPER_LID = 0.85
+"""Of an eye's closing, what its upper lid does."""
+
+LEAST_OPEN = 0.1
+"""What a driver's eye is taken to be open above SHUT at least: one that begins shut does not blink at a tremble."""
+
 IRISES = (100, 101)
 IRIS = 0.04
 """Radius of an iris in a source crop, normalised: 0.6 cm of 30."""
@@ -165,11 +176,52 @@ class PointModel:
         share = self.spread @ trust / np.maximum(self.spread.sum(1), np.float32(1e-6))
         return np.asarray(rest * share[:, None], np.float32)
 
+    def lids_of(
+        self, motion: Motion, shape: Floats, source: Floats, driving: Motion, reference: Motion
+    ) -> Floats:
+        """(K, 3) cm to add to ``shape``, that ``motion``'s eyes close by the share by which the driver's do.
+
+        Eyes are of all sizes: a driver's lids that meet have moved by less, or by more, than the portrait's have to.
+        ``source``: (K, 3) cm, the portrait's head as it is. Eyes that open wider are left to the values.
+        """
+        head = self.points + shape + self.basis @ motion.expression
+        trust = landmark_trust(driving.uncertainty, self.spread.shape[1])
+        moved = np.zeros((self.spread.shape[1], 3))
+        for ring in EYES:
+            before, now = (_openness(self.head_of(one), ring) for one in (reference, driving))
+            share = (before - max(now, SHUT)) / max(before - SHUT, LEAST_OPEN)
+            closing = float(trust[list(ring)].mean()) * min(share, 1.0)
+            if closing > 0:
+                open_now, own = _openness(head, ring), _openness(source, ring)
+                wanted = own - closing * max(own - SHUT, 0.0)
+                upper, lower = _lids(ring)
+                gap = (head[upper] - head[lower]) * (1 - wanted / max(open_now, 1e-3))
+                moved[upper] -= UPPER_LID * gap
+                moved[lower] += (1 - UPPER_LID) * gap
+        return np.asarray(self.spread @ moved, np.float32)
+
+    def head_of(self, motion: Motion) -> Floats:
+        """(K, 3) cm: the points of this person's head, unturned, as the landmarks have them."""
+        return np.asarray(self.points + self.shape_of(motion) + self.basis @ motion.expression, np.float32)
+
     def _limited(self, motion: Motion, source: Motion) -> Motion:
         """Within what the networks have seen, or as far beyond as the source is itself: who holds still stays so."""
         low, high = self.limits
         pose = _within(motion.pose, np.float32(-MOST_TURN), np.float32(MOST_TURN), source.pose)
         return replace(motion, pose=pose, expression=_within(motion.expression, low, high, source.expression))
+
+
+def _lids(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Landmarks of the upper lid, and those of the lower one beneath them."""
+    half = len(ring) // 2
+    return list(ring[1:half]), list(ring[: half : -1])
+
+
+def _openness(head: Floats, ring: tuple[int, ...]) -> float:
+    """Mean gap of the lids over the distance of the eye's corners."""
+    upper, lower = _lids(ring)
+    width = np.linalg.norm(head[ring[0]] - head[ring[len(ring) // 2]])
+    return float(np.linalg.norm(head[upper] - head[lower], axis=1).mean() / max(width, 1e-3))
 
 
 def _within(values: Floats, low: Floats | np.float32, high: Floats | np.float32, own: Floats) -> Floats:

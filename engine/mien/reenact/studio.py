@@ -120,15 +120,17 @@ class Studio:
         self, source: StudioSource, driving: Motion, reference: Motion | None, transfer: Transfer = CHANGES
     ) -> Floats:
         """The source's points (K, 3) as the driver moves them; see `Family.render`."""
-        rest: Floats | float = 0.0
+        shape = source.shape
         if not transfer.relative:
             motion = self.points.transfer(source.motion, driving, None)
         elif reference is None:
             motion = self.points.express(source.motion, driving)
         else:
             motion = self.points.transfer(source.motion, driving, reference)
-            rest = self.points.rest_of(driving, reference)
-        points = self.points.project(motion, source.shape + rest)
+            shape = shape + self.points.rest_of(driving, reference)
+            own = self.points.head_of(source.motion)
+            shape = shape + self.points.lids_of(motion, shape, own, driving, reference)
+        points = self.points.project(motion, shape)
         return points if transfer.multiplier == 1 else _between(source.points, points, transfer.multiplier)
 
     def draw(self, source: StudioSource, points: Floats) -> There:

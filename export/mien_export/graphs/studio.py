@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien_export.graphs.folding import folded, rounded
-from mien_export.networks.studio import Appearance, Detector, Generator, sharpen, warp
+from mien_export.networks.studio import Appearance, Detector, Generator, Still, sharpen, warp
 from mien_export.networks.studio_motion import Motion
 
 
@@ -71,11 +71,13 @@ class AppearanceGraph(nn.Module):
         assert enter.bias is not None
         self.bias = nn.Parameter(enter.bias.detach().clone())
 
-    def forward(self, image: Tensor, openings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor, openings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """``image`` (1, 3, 256, 256), ``openings`` (1, 3, 128, 128): the source's -> features (1, 32, 64, 64), context
-        (1, 48, 64, 64), identity (1, 64), small (1, 3, 128, 128): the image at half the size."""
-        features, identity = self.network(image, openings)
-        return features, F.conv2d(features, self.weight, self.bias, padding=1), identity, F.avg_pool2d(image, 2)
+        (1, 48, 64, 64), identity (1, 64), small (1, 3, 128, 128): the image at half the size, plate (1, 12, 128, 128):
+        the background without the person, every other row and column apart."""
+        out = self.network(image, openings)
+        context = F.conv2d(out.features, self.weight, self.bias, padding=1)
+        return out.features, context, out.identity, *Still.of(image, out.cover)
 
 
 class GeneratorGraph(nn.Module):
@@ -97,6 +99,7 @@ class GeneratorGraph(nn.Module):
         context: Tensor,
         identity: Tensor,
         small: Tensor,
+        plate: Tensor,
         source_points: Tensor,
         driving_points: Tensor,
         openings: Tensor,
@@ -108,9 +111,9 @@ class GeneratorGraph(nn.Module):
         The channels are filled up to a multiple of 16 with zeros: ONNX Runtime's fast layout takes no other number.
         """
         prior, density = self.network.prior(source_points, driving_points)
-        still = torch.zeros(1, self.spare, *prior.shape[-2:], dtype=prior.dtype)
-        moving = torch.cat([warp(features, prior), prior * 4, density, F.pixel_unshuffle(openings, 2), still], 1)
+        spare = torch.zeros(1, self.spare, *prior.shape[-2:], dtype=prior.dtype)
+        moving = torch.cat([warp(features, prior), prior * 4, density, F.pixel_unshuffle(openings, 2), spare], 1)
         x0 = F.relu(F.conv2d(moving, self.weight, padding=1) + context)
-        out = self.network.redraw(x0, identity, small, prior, openings)
+        out = self.network.redraw(x0, identity, Still(small, plate), prior, openings)
         mask = ((torch.sigmoid(out.mask) - 0.05) / 0.9).clamp(0, 1) * self.network.border(out.mask)
         return out.flow, sharpen(out.visible), out.paint, mask, out.shade

@@ -93,6 +93,17 @@ class Detector(nn.Module):
         return raw
 
 
+class AppearanceOutput(NamedTuple):
+    """What the generator is told of a source."""
+
+    features: Tensor
+    """(N, 32, 64, 64)"""
+    identity: Tensor
+    """(N, 64), of unit length, the same for every pose of a person."""
+    cover: Tensor
+    """(N, 1, 64, 64) logit: the person is here, not the background."""
+
+
 class Appearance(nn.Module):
     """Once per source: features for the generator and a pose-invariant identity code, from the 256 px crop.
 
@@ -108,17 +119,43 @@ class Appearance(nn.Module):
         self.up = Conv(96, 64)
         self.join = Conv(64 + 64, 48)
         self.features = nn.Conv2d(48 + 48 + 4 * OPENINGS, features, 3, 1, 1)
+        self.cover = nn.Conv2d(48 + 48 + 4 * OPENINGS, 1, 3, 1, 1)
         self.identity = nn.Linear(128 * 16, identity)
 
-    def forward(self, image: Tensor, openings: Tensor) -> tuple[Tensor, Tensor]:
-        """``image`` (N, 3, 256, 256), ``openings`` (N, 3, 128, 128): the source's -> features (N, 32, 64, 64),
-        identity (N, 64) of unit length."""
+    def forward(self, image: Tensor, openings: Tensor) -> AppearanceOutput:
+        """``image`` (N, 3, 256, 256), ``openings`` (N, 3, 128, 128): the source's."""
         fine = self.stem(image - 0.5)
         middle = self.down1(fine)
         coarse = self.down2(middle)
         code = F.normalize(self.identity(self.down3(coarse).flatten(1)).float(), dim=1)
         middle = self.join(torch.cat([upsample(self.up(coarse)), middle], 1))
-        return self.features(torch.cat([upsample(middle), fine, F.pixel_unshuffle(openings, 2)], 1)).float(), code
+        joined = torch.cat([upsample(middle), fine, F.pixel_unshuffle(openings, 2)], 1)
+        return AppearanceOutput(self.features(joined).float(), code, self.cover(joined).float())
+
+
+def plate(image: Tensor, cover: Tensor) -> Tensor:
+    """The background without the person: ``image`` (N, 3, 256, 256), ``cover`` (N, 1, 64, 64) -> (N, 3, 256, 256).
+
+    Push and pull (Gortler et al. 1996): each coarser level averages what is known, and fills what the finer one lacks.
+    Known is what lies a centimetre and more outside the person, whose edge would colour the rest; grey is what nothing
+    is known of.
+    """
+    known = 1 - F.max_pool2d(torch.sigmoid(cover), 5, 1, 2)
+    levels = [(F.avg_pool2d(image, 4), known)]
+    while levels[-1][0].shape[-1] > 1:
+        colour, known = levels[-1]
+        share = F.avg_pool2d(known, 2)
+        mean = (F.avg_pool2d(colour * known, 2) + 0.5e-4) / (share + 1e-4)
+        levels.append((mean, (2 * share).clamp(max=1.0)))
+    filled = levels.pop()[0]
+    for colour, known in reversed(levels):
+        filled = torch.lerp(enlarged(filled, 2.0), colour, known.square())
+    return enlarged(filled, 4.0)
+
+
+def enlarged(x: Tensor, times: float) -> Tensor:
+    """Bilinear."""
+    return F.interpolate(x, scale_factor=times, mode="bilinear", align_corners=False)
 
 
 class FlowPrior(nn.Module):
@@ -168,6 +205,21 @@ def falloff(exponent: Tensor) -> Tensor:
     return torch.exp(-exponent.clamp(max=30.0))
 
 
+class Still(NamedTuple):
+    """What the generator sees of the source's pixels."""
+
+    small: Tensor
+    """(N, 3, 128, 128): the source at half the size."""
+    plate: Tensor
+    """(N, 12, 128, 128): the background without the person, `plate`, taken apart as by pixel_unshuffle."""
+
+    @classmethod
+    def of(cls, image: Tensor, cover: Tensor) -> Still:
+        """A source (N, 3, 256, 256) and where the appearance network sees the person; neither is learned from here."""
+        with torch.no_grad():
+            return cls(F.avg_pool2d(image, 2), F.pixel_unshuffle(plate(image, cover), 2))
+
+
 class GeneratorOutput(NamedTuple):
     """One frame in crop coordinates, before it is composed with the source's own pixels."""
 
@@ -176,7 +228,9 @@ class GeneratorOutput(NamedTuple):
     visible: Tensor
     """(N, 1, 256, 256) logit: the source shows this pixel."""
     paint: Tensor
-    """(N, 3, 256, 256) colour for what the source does not show, [0, 1]."""
+    """(N, 3, 256, 256) colour for what the source does not show, [0, 1]; the plate where ``behind`` says so."""
+    behind: Tensor
+    """(N, 1, 256, 256) logit: if the source does not show it, it is background."""
     mask: Tensor
     """(N, 1, 256, 256) logit: the result may differ from the source here."""
     prior: Tensor
@@ -189,7 +243,7 @@ class Generator(nn.Module):
     """Each frame: point prior, a U-Net's correction of it, what is hidden, its colour, its light, and where to blend.
 
     The U-Net works at 64 px and says everything once; a thin stage at 128 px then sees the source as the flow moves it,
-    beside the openings as they should be, and corrects flow, masks and paint.
+    beside the openings as they should be, and corrects flow, masks and paint, the last two for 256 px.
     """
 
     def __init__(self, features: int = 32, identity: int = 64) -> None:
@@ -207,13 +261,13 @@ class Generator(nn.Module):
         self.up0 = Conv(48 + 48, 48)
         self.tint = nn.Linear(identity, 2 * 48)
         self.refine = Conv(48, 48)
-        self.flow = nn.Conv2d(48, 2 * 4, 3, 1, 1)
-        self.masks = nn.Conv2d(48, 2 * 16, 3, 1, 1)
-        self.paint = nn.Conv2d(48, 3 * 16, 3, 1, 1)
+        self.flow = nn.Conv2d(48, 2, 3, 1, 1)
+        self.masks = nn.Conv2d(48, 3, 3, 1, 1)
+        self.paint = nn.Conv2d(48, 3, 3, 1, 1)
         self.shade = nn.Conv2d(48, 3, 3, 1, 1)
-        self.spread = Conv(48, 4 * 10)
+        self.spread = Conv(48, 10)
         self.detail = Conv(10 + 3 + OPENINGS, 16)
-        self.finer = nn.Conv2d(16, 2 + 2 * 4 + 3 * 4, 3, 1, 1)
+        self.finer = nn.Conv2d(16, 2 + 3 * 4 + 3 * 4, 3, 1, 1)
         nn.init.normal_(self.flow.weight, std=1e-3)
         for zero in (self.film, self.tint, self.shade, self.finer):
             for weight in zero.parameters():
@@ -223,25 +277,24 @@ class Generator(nn.Module):
         self,
         features: Tensor,
         identity: Tensor,
-        small: Tensor,
+        still: Still,
         source_points: Tensor,
         driving_points: Tensor,
         openings: Tensor,
     ) -> GeneratorOutput:
-        """Points (N, K, 3): x, y, weight; ``openings`` (N, 3, 128, 128): the driver's, filled; ``small``
-        (N, 3, 128, 128): the source at half the size."""
+        """Points (N, K, 3): x, y, weight; ``openings`` (N, 3, 128, 128): the driver's, filled."""
         prior, density = self.prior(source_points, driving_points)
-        return self.correct(features, identity, small, prior, density, openings)
+        return self.correct(features, identity, still, prior, density, openings)
 
     def correct(
-        self, features: Tensor, identity: Tensor, small: Tensor, prior: Tensor, density: Tensor, openings: Tensor
+        self, features: Tensor, identity: Tensor, still: Still, prior: Tensor, density: Tensor, openings: Tensor
     ) -> GeneratorOutput:
         """What follows the prior; apart, because training runs it in bfloat16 and the prior in float32."""
         changes = torch.cat([prior * 4, density, F.pixel_unshuffle(openings, 2)], 1)
         x0 = self.enter(torch.cat([warp(features, prior), features, changes], 1))
-        return self.redraw(x0, identity, small, prior, openings)
+        return self.redraw(x0, identity, still, prior, openings)
 
-    def redraw(self, x0: Tensor, identity: Tensor, small: Tensor, prior: Tensor, openings: Tensor) -> GeneratorOutput:
+    def redraw(self, x0: Tensor, identity: Tensor, still: Still, prior: Tensor, openings: Tensor) -> GeneratorOutput:
         """The U-Net behind its first convolution, and the fine stage."""
         x1 = self.down1(x0)
         x2 = self.down2(x1)
@@ -250,18 +303,21 @@ class Generator(nn.Module):
         up = self.up1(torch.cat([upsample(up), x1], 1))
         up = self.up0(torch.cat([upsample(up), x0], 1))
         up = self.refine(coloured(up, self.tint(identity)))
-        base = F.interpolate(prior, scale_factor=2.0, mode="bilinear", align_corners=False)
-        border = self.border(base)
-        turn, light = torch.split(together(up, self.flow, self.shade), [8, 3], 1)
-        flow = (base + F.pixel_shuffle(turn, 2).float() * 0.25) * border
-        moved = warp(small, flow.detach()) - 0.5
-        seen = torch.cat([F.pixel_shuffle(self.spread(up), 2), moved, openings], 1)
-        turn, logits, colours = torch.split(self.finer(self.detail(seen)), [2, 8, 12], 1)
-        flow = flow + turn.float() * 0.25 * border
-        masks = F.pixel_shuffle(self.masks(up), 4).float() + F.pixel_shuffle(logits, 2).float()
-        paint = F.pixel_shuffle(self.paint(up), 4).float() + F.pixel_shuffle(colours, 2).float()
+        turn, maps, light = torch.split(together(up, self.flow, self.masks, self.paint, self.shade), [2, 6, 3], 1)
+        flow = enlarged(prior + turn.float() * 0.25, 2.0)
+        border = self.border(flow)
+        flow = flow * border
+        moved = warp(still.small, flow.detach()) - 0.5
+        seen = torch.cat([upsample(self.spread(up)), moved, openings], 1)
+        turn, fine = torch.split(self.finer(self.detail(seen)).float(), [2, 24], 1)
+        flow = flow + turn * 0.25 * border
+        # Each map at 128 px and its four corrections: one of 256 px, still taken apart.
+        parts = enlarged(maps.float(), 2.0).unsqueeze(2) + fine.unflatten(1, (6, 4))
+        visible, behind, mask, colours = torch.split(parts, [1, 1, 1, 3], 1)
+        paint = torch.sigmoid(colours)
+        paint = paint + torch.sigmoid(behind) * (still.plate.unflatten(1, (3, 4)) - paint)
         shade = torch.exp(MOST_SHADE * torch.tanh(light.float() / MOST_SHADE))
-        return GeneratorOutput(flow, masks[:, :1], torch.sigmoid(paint), masks[:, 1:], prior, shade)
+        return GeneratorOutput(flow, whole(visible), whole(paint), whole(behind), whole(mask), prior, shade)
 
     @staticmethod
     def border(like: Tensor) -> Tensor:
@@ -276,6 +332,11 @@ def together(x: Tensor, *layers: nn.Conv2d) -> Tensor:
     """3x3 convolutions of one input as one, their outputs one after the other: ONNX Runtime counts them by 16."""
     weight = torch.cat([layer.weight for layer in layers])
     return F.conv2d(x, weight, torch.cat([layer.bias for layer in layers if layer.bias is not None]), padding=1)
+
+
+def whole(parts: Tensor) -> Tensor:
+    """Maps (N, C, 4, h, w) taken apart into every other row and column, put together: (N, C, 2 h, 2 w)."""
+    return F.pixel_shuffle(parts.flatten(1, 2), 2)
 
 
 def coloured(x: Tensor, code: Tensor) -> Tensor:

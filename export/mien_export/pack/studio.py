@@ -22,6 +22,7 @@ FEATURES = plain("features", 1, 32, 64, 64, layout="NCHW")
 CONTEXT = plain("context", 1, 48, 64, 64, layout="NCHW")
 IDENTITY = plain("identity", 1, 64)
 SMALL = picture("small", studio.CROP_SIZE // 2)
+PLATE = plain("plate", 1, 12, 128, 128, layout="NCHW", span=(0.0, 1.0))
 OPENINGS = plain("openings", 1, studio.OPENINGS, 128, 128, layout="NCHW", span=(0.0, 1.0))
 """What the appearance network hands to the generator, and what both are told of the points."""
 
@@ -58,7 +59,7 @@ def traced(family: Family) -> dict[str, Traced]:
             graphs.AppearanceGraph(family.appearance, family.generator),
             {"image": image(1, studio.CROP_SIZE, rng), "openings": openings(rng)},
             (picture("image", studio.CROP_SIZE), OPENINGS),
-            (FEATURES, CONTEXT, IDENTITY, SMALL),
+            (FEATURES, CONTEXT, IDENTITY, SMALL, PLATE),
         ),
         "generator": traced_generator(family, rng),
     }
@@ -100,6 +101,7 @@ def traced_generator(family: Family, rng: torch.Generator) -> Traced:
         "context": torch.randn(1, 48, 64, 64, generator=rng),
         "identity": torch.nn.functional.normalize(torch.randn(1, 64, generator=rng), dim=1),
         "small": image(1, studio.CROP_SIZE // 2, rng),
+        "plate": torch.nn.functional.pixel_unshuffle(image(1, studio.CROP_SIZE, rng), 2),
         "source_points": points,
         "driving_points": points + 0.02 * torch.randn(1, count, 3, generator=rng),
         "openings": openings(rng),
@@ -112,7 +114,7 @@ def traced_generator(family: Family, rng: torch.Generator) -> Traced:
         plain("mask", 1, 1, 256, 256, layout="NCHW", span=(0.0, 1.0)),
         plain("shade", 1, 3, 64, 64, layout="NCHW", span=(0.3, 3.1)),
     )
-    inputs = (FEATURES, CONTEXT, IDENTITY, SMALL, *places, OPENINGS)
+    inputs = (FEATURES, CONTEXT, IDENTITY, SMALL, PLATE, *places, OPENINGS)
     return Traced(graphs.GeneratorGraph(family.generator), examples, inputs, outputs)
 
 
