@@ -46,6 +46,13 @@ def only_prior(out: GeneratorOutput) -> GeneratorOutput:
     return out._replace(flow=base * Generator.border(base))
 
 
+def without_plate(chain: Chain) -> None:
+    """Nothing is ever taken for background that comes to light."""
+    bias = chain.generator.masks.bias
+    assert bias is not None
+    bias.data[1] = -ALWAYS
+
+
 WITHOUT: Mapping[str, tuple[Change, Redo]] = {
     "all parts": (lambda chain: None, lambda out: out),
     "without the fine stage at 128 px": (lambda chain: zeroed(chain.generator.finer), lambda out: out),
@@ -54,6 +61,7 @@ WITHOUT: Mapping[str, tuple[Change, Redo]] = {
     "without paint, all of it warped": (
         lambda chain: None, lambda out: out._replace(visible=torch.full_like(out.visible, ALWAYS))
     ),
+    "without the plate": (without_plate, lambda out: out),
     "without the identity code": (
         lambda chain: zeroed(chain.generator.film, chain.generator.tint), lambda out: out
     ),
@@ -61,20 +69,20 @@ WITHOUT: Mapping[str, tuple[Change, Redo]] = {
 
 
 @torch.no_grad()
-def generator_row(chain: Chain, redo: Redo, batches: list[dict[str, Tensor]]) -> tuple[float, float, float]:
-    """Head, and eyes and mouth, in dB above a copy of the source; flow error in px of 128."""
+def generator_row(chain: Chain, redo: Redo, batches: list[dict[str, Tensor]]) -> tuple[float, ...]:
+    """Head, eyes and mouth, and what the head uncovers, in dB above a copy of the source; flow error in px of 128."""
     gained, apart = [], []
     for batch in batches:
         out = redo(generate(chain, batch)[0])
         source, driving = pictures(batch, "source"), pictures(batch, "driving")
-        weights = [F.interpolate(batch[key].float().div(255), scale_factor=2.0) for key in ("head", "near")]
+        parts = {key: F.interpolate(batch[key].float().div(255), size=256) for key in ("head", "near", "cover")}
+        weights = [parts["head"], parts["near"], F.relu(parts["cover"] - parts["head"])]
         errors = [(picture - driving).square() for picture in (compose(source, out), source)]
         gained.append([float((decibel(errors[0], w) - decibel(errors[1], w)).mean()) for w in weights])
         weight = batch["visible"].float().div(255) * (batch["head"] > 128)
         far = (out.flow - batch["flow"]).norm(dim=1, keepdim=True)
         apart.append(float(64 * (far * weight).sum() / weight.sum()))
-    head, near = np.mean(gained, 0)
-    return float(head), float(near), float(np.mean(apart))
+    return *(float(gain) for gain in np.mean(gained, 0)), float(np.mean(apart))
 
 
 def motion_row(network: Motion, batches: list[dict[str, Tensor]]) -> list[float]:
@@ -111,12 +119,12 @@ def main(
     averaged(runs / "generator.pt", {"appearance": chain.appearance, "generator": chain.generator})
     chain.eval()
     pairs = PairSamples(shards, arrays.model(), order, 16, CHECK_SEED, plain=True).first(count)
-    print("| generator | head, dB above a copy | eyes and mouth | flow, px of 128 |\n| --- | --- | --- | --- |")
+    print("| generator | head, dB above a copy | eyes and mouth | uncovered | flow, px of 128 |\n|" + " --- |" * 5)
     for name, (change, redo) in WITHOUT.items():
         changed = copy.deepcopy(chain)
         change(changed)
-        head, near, flow = generator_row(changed, redo, pairs)
-        print(f"| {name} | {head:+.2f} | {near:+.2f} | {flow:.2f} |", flush=True)
+        *gains, flow = generator_row(changed, redo, pairs)
+        print(f"| {name} | {' | '.join(f'{gain:+.2f}' for gain in gains)} | {flow:.2f} |", flush=True)
     motion = Motion(sizes)
     averaged(runs / "motion.pt", {"motion": motion})
     crops = MotionSamples(shards, order, MOTION_SIZE, 64, CHECK_SEED, plain=True).first(count)

@@ -1,7 +1,7 @@
 """Lashes and eyeliner on pairs: a dark edge that goes with the lid and does not stretch as the mesh's skin does.
 
-The head's lids are skin of one piece: where they close, the millimetre above an open lid's edge becomes half of the lid.
-Real lids unfold, and the dark edge stays as wide as it was. A generator that never saw one smears it over the eye.
+The head's lids are skin of one piece: where they close, the millimetre above an open lid's edge becomes half of the
+lid. Real lids unfold, and the dark edge stays as wide as it was. A generator that never saw one smears it over the eye.
 """
 
 from __future__ import annotations

@@ -12,7 +12,16 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-from mien_export.networks.studio import Appearance, AppearanceOutput, Generator, GeneratorOutput, Still, compose, enlarged, warp
+from mien_export.networks.studio import (
+    Appearance,
+    AppearanceOutput,
+    Generator,
+    GeneratorOutput,
+    Still,
+    compose,
+    enlarged,
+    warp,
+)
 from training.data import CHECK_SEED, Shards
 from training.discriminator import Discriminator, deceived, judged, matched
 from training.loop import Run, begin, channels_last
@@ -75,7 +84,7 @@ def folds(flow: Tensor) -> Tensor:
 
 
 def losses(chain: Chain, batch: dict[str, Tensor]) -> Losses:
-    """Truth for flow, visibility, light, masks and background; L1 for the picture, its gradients, and the paint in holes.
+    """Truth for flow, visibility, light, masks, background; L1 for the picture, its gradients, and the paint in holes.
 
     Two batches in three compare pictures of half the size: most of what is to be learned shows there, at half the time.
     """

@@ -21,11 +21,14 @@ INNER_MOUTH = (60, 80, 61, 81, 62, 82, 63, 83, 64, 84, 65, 85, 66, 86, 67, 87)
 """Rings of landmarks around the openings of a face; right is the subject's right."""
 
 EYES = (RIGHT_EYE, LEFT_EYE)
+UPPER_LIDS, LOWER_LIDS = (np.array([ring[part] for ring in EYES]) for part in (slice(1, 6), slice(11, 6, -1)))
+CORNERS = np.array([(ring[0], ring[6]) for ring in EYES])
+"""Landmarks of the lids of both eyes (2, 5), the lower ones beneath the upper ones, and of the corners (2, 2)."""
 
 SHUT = 0.06
 """Gap of a closed eye's lids over its width: no driver's goes below 0.05, rendered or real; lashes lie between."""
 
-UPPER_LID = 0.85
+UPPER_SHARE = 0.85
 """Of an eye's closing, what its upper lid does."""
 
 LEAST_OPEN = 0.1
@@ -39,8 +42,8 @@ EYE_CM = 150.0
 """How far the camera is taken to be from the head's origin, cm: what is nearer moves further. One picture does not tell
 the distance; heads rendered from 40 to 150 cm away are met best so, as their near parts follow their own landmarks."""
 
-MOST_TURN = 0.75
-"""Radians of yaw or pitch beyond which the networks have seen nothing."""
+MOST_TURN, FURTHER = 0.75, 0.1
+"""Radians beyond which the networks have seen little, and how much further a source goes that is beyond already."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class PointModel:
 
     def _seen(self, motion: Motion, shape: Floats) -> tuple[Doubles, Doubles, Doubles]:
         """Where the points are in the crop (K, 2), how much larger each is for being nearer, and its depth (K, 1)."""
-        head = self.points + shape + self.basis @ motion.expression
+        head = self.head(motion, shape)
         turn = rotation(*motion.pose)
         rigid = self.rigid[:, None]
         turned = rigid * (head @ turn.T) + (1 - rigid) * (head + turn @ self.pivot - self.pivot)
@@ -176,56 +179,48 @@ class PointModel:
         share = self.spread @ trust / np.maximum(self.spread.sum(1), np.float32(1e-6))
         return np.asarray(rest * share[:, None], np.float32)
 
-    def lids_of(
-        self, motion: Motion, shape: Floats, source: Floats, driving: Motion, reference: Motion
-    ) -> Floats:
-        """(K, 3) cm to add to ``shape``, that ``motion``'s eyes close by the share by which the driver's do.
+    def lids_of(self, head: Floats, source: Floats, driving: Motion, reference: Motion) -> Floats:
+        """(K, 3) cm to add to ``head``, the portrait's as it moves, for eyes that close by the share by which the
+        driver's do.
 
         Eyes are of all sizes: a driver's lids that meet have moved by less, or by more, than the portrait's have to.
         ``source``: (K, 3) cm, the portrait's head as it is. Eyes that open wider are left to the values.
         """
-        head = self.points + shape + self.basis @ motion.expression
-        trust = landmark_trust(driving.uncertainty, self.spread.shape[1])
-        moved = np.zeros((self.spread.shape[1], 3))
-        for ring in EYES:
-            before, now = (_openness(self.head_of(one), ring) for one in (reference, driving))
-            share = (before - max(now, SHUT)) / max(before - SHUT, LEAST_OPEN)
-            closing = float(trust[list(ring)].mean()) * min(share, 1.0)
-            if closing > 0:
-                open_now, own = _openness(head, ring), _openness(source, ring)
-                wanted = own - closing * max(own - SHUT, 0.0)
-                upper, lower = _lids(ring)
-                gap = (head[upper] - head[lower]) * (1 - wanted / max(open_now, 1e-3))
-                moved[upper] -= UPPER_LID * gap
-                moved[lower] += (1 - UPPER_LID) * gap
+        first, now, own, moving = (
+            _openness(one) for one in (self._head_of(reference), self._head_of(driving), source, head)
+        )
+        share = (first - np.maximum(now, SHUT)) / np.maximum(first - SHUT, LEAST_OPEN)
+        trust = landmark_trust(driving.uncertainty, self.spread.shape[1])[UPPER_LIDS].mean(1)
+        closing = trust * np.clip(share, 0, 1)
+        wanted = own - closing * np.maximum(own - SHUT, 0)
+        excess = np.where(closing > 0, 1 - wanted / np.maximum(moving, 1e-3), 0)
+        gap = (head[UPPER_LIDS] - head[LOWER_LIDS]) * excess[:, None, None]
+        moved = np.zeros((self.spread.shape[1], 3), np.float32)
+        moved[UPPER_LIDS] -= UPPER_SHARE * gap
+        moved[LOWER_LIDS] += (1 - UPPER_SHARE) * gap
         return np.asarray(self.spread @ moved, np.float32)
 
-    def head_of(self, motion: Motion) -> Floats:
-        """(K, 3) cm: the points of this person's head, unturned, as the landmarks have them."""
-        return np.asarray(self.points + self.shape_of(motion) + self.basis @ motion.expression, np.float32)
+    def head(self, motion: Motion, shape: Floats) -> Floats:
+        """(K, 3) cm: a person's points with this expression, unturned."""
+        return np.asarray(self.points + shape + self.basis @ motion.expression, np.float32)
+
+    def _head_of(self, motion: Motion) -> Floats:
+        return self.head(motion, self.shape_of(motion))
 
     def _limited(self, motion: Motion, source: Motion) -> Motion:
         """Within what the networks have seen, or as far beyond as the source is itself: who holds still stays so."""
-        low, high = self.limits
-        pose = _within(motion.pose, np.float32(-MOST_TURN), np.float32(MOST_TURN), source.pose)
-        return replace(motion, pose=pose, expression=_within(motion.expression, low, high, source.expression))
+        turn, (low, high) = source.pose, self.limits
+        pose = np.clip(motion.pose, np.minimum(-MOST_TURN, turn - FURTHER), np.maximum(MOST_TURN, turn + FURTHER))
+        own = source.expression
+        expression = np.clip(motion.expression, np.minimum(low, own), np.maximum(high, own))
+        return replace(motion, pose=pose.astype(np.float32), expression=expression.astype(np.float32))
 
 
-def _lids(ring: tuple[int, ...]) -> tuple[list[int], list[int]]:
-    """Landmarks of the upper lid, and those of the lower one beneath them."""
-    half = len(ring) // 2
-    return list(ring[1:half]), list(ring[: half : -1])
-
-
-def _openness(head: Floats, ring: tuple[int, ...]) -> float:
-    """Mean gap of the lids over the distance of the eye's corners."""
-    upper, lower = _lids(ring)
-    width = np.linalg.norm(head[ring[0]] - head[ring[len(ring) // 2]])
-    return float(np.linalg.norm(head[upper] - head[lower], axis=1).mean() / max(width, 1e-3))
-
-
-def _within(values: Floats, low: Floats | np.float32, high: Floats | np.float32, own: Floats) -> Floats:
-    return np.asarray(np.clip(values, np.minimum(low, own), np.maximum(high, own)), np.float32)
+def _openness(head: Floats) -> Doubles:
+    """(2,) of both eyes the mean gap of the lids over the distance of the corners."""
+    gap = np.linalg.norm(head[UPPER_LIDS] - head[LOWER_LIDS], axis=2).mean(1)
+    width = np.linalg.norm(head[CORNERS[:, 0]] - head[CORNERS[:, 1]], axis=1)
+    return np.asarray(gap / np.maximum(width, 1e-3), np.float64)
 
 
 def draw_openings(points: Floats, size: int = 128, irises: bool = False) -> Floats:

@@ -128,8 +128,8 @@ class Studio:
         else:
             motion = self.points.transfer(source.motion, driving, reference)
             shape = shape + self.points.rest_of(driving, reference)
-            own = self.points.head_of(source.motion)
-            shape = shape + self.points.lids_of(motion, shape, own, driving, reference)
+            heads = self.points.head(motion, shape), self.points.head(source.motion, source.shape)
+            shape = shape + self.points.lids_of(*heads, driving, reference)
         points = self.points.project(motion, shape)
         return points if transfer.multiplier == 1 else _between(source.points, points, transfer.multiplier)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,11 @@ def group_of(landmark: int) -> int:
     return next((group for group, members in _PARTS.items() if landmark in members), 0)
 
 
+@cache
+def _groups(landmarks: int) -> NDArray[np.int64]:
+    return np.array([group_of(landmark) for landmark in range(landmarks)])
+
+
 def trust(uncertainty: Floats) -> Floats:
     """1 where the network is sure, 0 where it only guesses; same shape as the uncertainty."""
     share = np.clip((NONE - uncertainty) / (NONE - FULL), 0, 1)
@@ -43,5 +50,4 @@ def landmark_trust(uncertainty: Floats, landmarks: int) -> Floats:
     """(L,) trust in each landmark, that of its group; 1 where the network says nothing of its uncertainty."""
     if not uncertainty.size:
         return np.ones(landmarks, np.float32)
-    groups = trust(uncertainty[-GROUPS:])
-    return groups[[group_of(landmark) for landmark in range(landmarks)]]
+    return np.asarray(trust(uncertainty[-GROUPS:])[_groups(landmarks)], np.float32)

@@ -315,7 +315,7 @@ class Generator(nn.Module):
         parts = enlarged(maps.float(), 2.0).unsqueeze(2) + fine.unflatten(1, (6, 4))
         visible, behind, mask, colours = torch.split(parts, [1, 1, 1, 3], 1)
         paint = torch.sigmoid(colours)
-        paint = paint + torch.sigmoid(behind) * (still.plate.unflatten(1, (3, 4)) - paint)
+        paint = paint + sharpen(behind) * (still.plate.unflatten(1, (3, 4)) - paint)
         shade = torch.exp(MOST_SHADE * torch.tanh(light.float() / MOST_SHADE))
         return GeneratorOutput(flow, whole(visible), whole(paint), whole(behind), whole(mask), prior, shade)
 
