@@ -34,6 +34,10 @@ output of all comes to 39. int8 is half as large, so bfloat16 may not be further
 LEAST_LABELS = 20.0
 """The same for labels: one in a hundred may differ."""
 
+LEAST_FLOW = 40.0
+"""The same for an int8 network's output ``flow``, where pixels come from: at 30 dB, which is 0.6 px of the studio
+family's 128, its heads are 0.9 dB worse."""
+
 MOST_FEEDS = 18
 """Recorded calls of each network: every other one calibrates, those between are what it is compared on."""
 
@@ -139,6 +143,8 @@ def _too_far(spec: NetworkSpec, found: Sequence[Fidelity]) -> str:
 
 def least_psnr(spec: NetworkSpec, output: str) -> float:
     """What an output of a network in a lower precision has to reach."""
+    if (output, spec.precision) == ("flow", "int8"):
+        return LEAST_FLOW
     dtype = next(info.dtype for info in spec.outputs if info.name == output)
     return LEAST_PSNR[spec.precision] if dtype.startswith("float") else LEAST_LABELS
 

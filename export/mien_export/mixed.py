@@ -20,7 +20,8 @@ def mixed(model: bytes, quantised: bytes, feeds: Sequence[Feeds], missing: Missi
     """The network near enough, and the share of its multiply-adds that went back to float32.
 
     Each int8 node is tried in float32 alone, on the first feed; those that bring most go back together: one, two, four
-    and so on. The same bytes and feeds give the same bytes. Raises PrecisionError where `MOST_RESTORED` is not enough.
+    and so on. Of those, whichever are not needed beside the others stay int8 after all, the largest first. The same
+    bytes and feeds give the same bytes. Raises PrecisionError where `MOST_RESTORED` is not enough.
     """
     original, made = prepared(model), onnx.load_from_string(quantised)
     truth = answers(model, feeds)
@@ -40,7 +41,10 @@ def mixed(model: bytes, quantised: bytes, feeds: Sequence[Feeds], missing: Missi
             break
         lack = lacking(names, len(feeds))
         if lack <= 0:
-            return restored(original, made, names), share
+            for name in sorted(names, key=lambda name: (-sizes[name], name)):
+                if lacking(names - {name}, len(feeds)) <= 0:
+                    names -= {name}
+            return restored(original, made, names), sum(sizes[name] for name in names) / sum(sizes.values())
         least, count = min(least, lack), 2 * count
     raise PrecisionError(
         f"and with up to {MOST_RESTORED:.0%} of its work back in float32 it still lacks {least:.1f} dB"

@@ -18,27 +18,40 @@ LOUD = 3000.0
 """One channel of the second convolution's input is so much louder than the others, and its weights so much smaller."""
 
 
-def spoilt() -> bytes:
-    """Three convolutions, ``x`` (1, 8, 16, 16) -> ``y``; int8 has no digits for what the second one reads."""
+def spoilt(branches: int = 1, plain: int = 1) -> bytes:
+    """Convolutions, ``x`` (1, 8, 16, 16) -> ``y``: the sum of branches of two each, of which int8 has no digits for
+    what the second reads, then ``plain`` more."""
     rng = np.random.default_rng(5)
     first, second, third = (rng.normal(size=(8, 8, 3, 3)).astype(np.float32) / 8 for _ in range(3))
     scale = np.ones((1, 8, 1, 1), np.float32)
     scale[:, 3] = LOUD
     second[:, 3] /= LOUD
     around = {"pads": [1, 1, 1, 1]}
-    nodes = [
-        node("Conv", "x first", "a", **around),
-        node("Mul", "a scale", "b"),
-        node("Conv", "b second", "c", **around),
-        node("Relu", "c", "d"),
-        node("Conv", "d third", "y", **around),
-    ]
+    nodes = []
+    for turn in range(branches):
+        nodes += [
+            node("Conv", "x first", f"a{turn}", **around),
+            node("Mul", f"a{turn} scale", f"b{turn}"),
+            node("Conv", f"b{turn} second", f"c{turn}", **around),
+            node("Relu", f"c{turn}", f"d{turn}"),
+        ]
+    nodes.append(node("Sum", " ".join(f"d{turn}" for turn in range(branches)), "e0"))
+    ends = [f"e{turn}" for turn in range(plain)] + ["y"]
+    nodes += [node("Conv", f"{start} third", end, **around) for start, end in zip(ends, ends[1:], strict=False)]
     return graph(nodes, {"x": [1, 8, 16, 16]}, ["y"], first=first, second=second, third=third, scale=scale)
 
 
 def feeds(count: int) -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(6)
     return [{"x": rng.standard_normal((1, 8, 16, 16), np.float32)} for _ in range(count)]
+
+
+def test_what_went_back_and_is_not_needed_stays_int8() -> None:
+    """Three convolutions hurt; one, two and four go back."""
+    model, seen = spoilt(branches=3, plain=2), feeds(3)
+    quantised = to_int8(model, feeds(4))
+    made, share = mixed(model, quantised, seen, short_of(30))
+    assert share == pytest.approx(3 / 8) and fidelity(model, made, seen)[0].psnr >= 30
 
 
 def short_of(least: float) -> Callable[[tuple[Fidelity, ...]], float]:
