@@ -100,6 +100,20 @@ def test_transposed_convolutions_and_products() -> None:
     assert built_size(made) > 0
 
 
+def test_a_range_may_leave_out_the_few_values_that_would_take_the_digits_of_all_others() -> None:
+    rng = np.random.default_rng(2)
+    weight = rng.normal(size=(8, 8, 3, 3)).astype(np.float32)
+    nodes = [node("Relu", "x", "bright"), node("Conv", "bright weight", "y", pads=[1, 1, 1, 1])]
+    model = graph(nodes, {"x": [1, 8, 64, 64]}, ["y"], weight=weight)
+    feeds = [{"x": rng.standard_normal((1, 8, 64, 64), np.float32)} for _ in range(4)]
+    for feed in feeds[:2]:
+        feed["x"][0, 0, 5, 5] = 3000.0
+    whole, clipped = (
+        gain(model, to_int8(model, feeds[:3], share), feeds[3:], ("ort",)).fidelity[0].psnr for share in (1.0, 0.999)
+    )
+    assert whole < 20 < 30 < clipped
+
+
 def test_what_cannot_be_quantised_is_refused() -> None:
     with pytest.raises(PrecisionError, match="none was given"):
         to_int8(modulated(), [])

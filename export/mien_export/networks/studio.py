@@ -312,10 +312,10 @@ class Generator(nn.Module):
         turn, fine = torch.split(self.finer(self.detail(seen)).float(), [2, 24], 1)
         flow = flow + turn * 0.25 * border
         # Each map at 128 px and its four corrections: one of 256 px, still taken apart.
-        parts = enlarged(maps.float(), 2.0).unsqueeze(2) + fine.unflatten(1, (6, 4))
+        parts = enlarged(maps.float(), 2.0).unsqueeze(2) + fours(fine)
         visible, behind, mask, colours = torch.split(parts, [1, 1, 1, 3], 1)
         paint = torch.sigmoid(colours)
-        paint = paint + sharpen(behind) * (still.plate.unflatten(1, (3, 4)) - paint)
+        paint = paint + sharpen(behind) * (fours(still.plate) - paint)
         shade = torch.exp(MOST_SHADE * torch.tanh(light.float() / MOST_SHADE))
         return GeneratorOutput(flow, whole(visible), whole(paint), whole(behind), whole(mask), prior, shade)
 
@@ -334,8 +334,13 @@ def together(x: Tensor, *layers: nn.Conv2d) -> Tensor:
     return F.conv2d(x, weight, torch.cat([layer.bias for layer in layers if layer.bias is not None]), padding=1)
 
 
+def fours(x: Tensor) -> Tensor:
+    """Channels (N, 4 C, h, w) as C maps taken apart into every other row and column: (N, C, 4, h, w)."""
+    return x.reshape(-1, x.shape[1] // 4, 4, *x.shape[2:])
+
+
 def whole(parts: Tensor) -> Tensor:
-    """Maps (N, C, 4, h, w) taken apart into every other row and column, put together: (N, C, 2 h, 2 w)."""
+    """The same put together: (N, C, 4, h, w) -> (N, C, 2 h, 2 w)."""
     return F.pixel_shuffle(parts.flatten(1, 2), 2)
 
 
