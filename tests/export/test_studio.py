@@ -81,7 +81,9 @@ def test_the_graphs_together_compute_what_the_generator_computes() -> None:
         flow, visible, paint, mask, shade = graphs.GeneratorGraph(generator)(**seen, **places)
     assert mask[..., 0].max() < 0.05 and mask[..., -1, :].max() < 0.05
     assert (flow - expected.flow).abs().max() < 1e-5
-    assert (visible - studio.sharpen(expected.visible)).abs().max() < 1e-4
+    wanted = graphs.cleared(studio.sharpen(expected.visible), ((torch.sigmoid(expected.mask) - 0.05) / 0.9).clamp(0, 1))
+    assert (visible - wanted[0]).abs().max() < 1e-4
+    assert (mask - wanted[1] * studio.Generator.border(mask)).abs().max() < 1e-4
     assert (paint - expected.paint).abs().max() < 1e-5
     assert (shade - expected.shade).abs().max() < 1e-5
     assert shade.min() < 0.98 and shade.max() > 1.02
@@ -138,6 +140,17 @@ def test_paint_is_the_plate_where_the_background_comes_to_light() -> None:
             generator.masks.bias[1] = sign
             one, other = (generator(**{**inputs, "still": still_parts()}).paint for _ in range(2))
         assert torch.equal(one, other) == free
+
+
+def test_what_comes_to_light_at_the_masks_edge_is_cleared_a_little_beyond_it() -> None:
+    mask, visible = torch.zeros(1, 1, 256, 256), torch.ones(1, 1, 256, 256)
+    mask[..., 60:180] = 1
+    assert all(torch.equal(*pair) for pair in zip(graphs.cleared(visible, mask), (visible, mask), strict=True))
+    visible[..., 100:140, 160:180] = 0
+    visible[..., 50:60, 100:120] = 0
+    seen, wide = graphs.cleared(visible, mask)
+    assert wide[..., 120, :184].sum() == 124 and wide[..., 120, 186:].sum() == 0 and wide[..., 20, :].sum() == 120
+    assert seen[..., 120, 183] == 0 and seen[..., 20, 183] == 1 and torch.equal(seen[..., 60:180], visible[..., 60:180])
 
 
 def test_warping_holds_the_edge_as_border_padding_does() -> None:

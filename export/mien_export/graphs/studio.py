@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien_export.graphs.folding import folded, rounded
-from mien_export.networks.studio import Appearance, Detector, Generator, Still, sharpen, warp
+from mien_export.networks.studio import Appearance, Detector, Generator, Still, sharpen, upsample, warp
 from mien_export.networks.studio_motion import Motion
 
 
@@ -104,7 +104,8 @@ class GeneratorGraph(nn.Module):
         driving_points: Tensor,
         openings: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """See `mien_export.networks.studio.Generator`; masks leave as probabilities, hardened where it must be sharp.
+        """See `mien_export.networks.studio.Generator`; masks leave as probabilities, hardened where it must be sharp,
+        and `cleared`.
 
         The blend mask falls to 0 towards the crop's edge: where shoulders cross it, the painted side showed as a seam.
 
@@ -115,5 +116,17 @@ class GeneratorGraph(nn.Module):
         moving = torch.cat([warp(features, prior), prior * 4, density, F.pixel_unshuffle(openings, 2), spare], 1)
         x0 = F.relu(F.conv2d(moving, self.weight, padding=1) + context)
         out = self.network.redraw(x0, identity, Still(small, plate), prior, openings)
-        mask = ((torch.sigmoid(out.mask) - 0.05) / 0.9).clamp(0, 1) * self.network.border(out.mask)
-        return out.flow, sharpen(out.visible), out.paint, mask, out.shade
+        mask = ((torch.sigmoid(out.mask) - 0.05) / 0.9).clamp(0, 1)
+        visible, mask = cleared(sharpen(out.visible), mask)
+        return out.flow, visible, out.paint, mask * self.network.border(mask), out.shade
+
+
+def cleared(visible: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Where background comes to light along the mask's edge, four or five pixels beyond it are repainted as well.
+
+    Hair ends in strands that no mask follows; what stood there before the head moved would stay as an outline.
+    Both (N, 1, 256, 256) in [0, 1].
+    """
+    reach = F.max_pool2d(mask, 10, 2, 4) * F.max_pool2d(1 - visible, 10, 2, 4)
+    wider = torch.maximum(mask, upsample(reach))
+    return visible * (1 - (wider - mask)), wider
