@@ -157,7 +157,7 @@ def test_the_runtime_gives_the_networks_their_openings_and_takes_the_shade(bundl
     points = rng.uniform(-0.8, 0.8, (110, 3)).astype(np.float32)
     nothing = Motion(*(np.zeros(n, np.float32) for n in (3, 3, len(NAMES))), np.zeros((102, 2), np.float32))
     seen = model.look(rng.random((1, 3, 256, 256), np.float32), points)
-    assert set(seen) == {"features", "context", "identity", "small"}
+    assert set(seen) == {"features", "context", "identity", "small", "plate"}
     crop = Similarity.from_crop((150, 150), 256, 256)
     source = StudioSource(picture, crop, nothing, np.zeros((110, 3), np.float32), points, seen)
     moved = points + np.array([0.02, 0.01, 0], np.float32)
