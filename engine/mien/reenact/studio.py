@@ -31,7 +31,7 @@ class StudioSource:
     ``image``: uint8 (H, W, 3) RGB, where the chain runs. ``crop``: pixels of the 256 px source crop to pixels of the
     image. ``motion``: the portrait's own, in the crop. ``shape``: (K, 3) cm, how this person differs from the mean
     head. ``points``: (K, 3). ``appearance``: what the appearance network says of it, by the generator's input names:
-    features, context, identity.
+    features, context, identity, small, plate.
     """
 
     image: There
