@@ -233,9 +233,11 @@ def seen(shape: list[int]) -> NDArray[np.float32]:
     return cv2.resize(face, tuple(shape[2:]), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)[None] / np.float32(255)
 
 
-@pytest.mark.parametrize(("half_type", "least"), [(FLOAT16, 55), (BFLOAT16, 31)], ids=["fp16", "bf16"])
+@pytest.mark.parametrize(("half_type", "least"), [(FLOAT16, 55), (BFLOAT16, 34)], ids=["fp16", "bf16"])
 @pytest.mark.parametrize("role", ["appearance", "motion", "generator"])
 def test_the_networks_of_the_embedded_bundle(role: str, half_type: Half, least: float) -> None:
+    if (role, half_type) == ("motion", BFLOAT16):
+        least = 31
     model = (STUDIO / f"{role}.onnx").read_bytes()
     half = to_half(model, half=half_type)
     session = OrtSession(model)
